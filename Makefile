@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+# One makefile, no recursion into folders. `make help` lists the targets.
+#
+#   B    where everything is built: build, or build/dev with DEV=1
+#   DEV  1 makes a development build (see SECURITY.md): it grants every permit and takes --root
+CC ?= cc
+CFLAGS ?= -O2 -g
+LDFLAGS ?=
+PREFIX ?= /usr
+DESTDIR ?=
+DEV ?=
+B ?= $(if $(DEV),build/dev,build)
+VERSION := 0.1.0
+REVISION := $(shell git rev-parse --short=9 HEAD 2>/dev/null || echo release)
+FUZZ_SECONDS ?= 60
+
+cc_has = $(shell $(CC) $(1) -Werror -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(1))
+
+std := -std=gnu11 -D_GNU_SOURCE -I. -I$(B)/gen $(if $(DEV),-DVOUCHSAFE_DEV=1)
+warn := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wundef -Wcast-qual -Wpointer-arith \
+	-Wstrict-prototypes -Wmissing-prototypes -Wimplicit-fallthrough -Wwrite-strings -Werror
+hard := -fstack-protector-strong -fstack-clash-protection -fPIE -fvisibility=hidden \
+	-fcf-protection=full -ffunction-sections -fdata-sections
+hard += $(call cc_has,-ftrivial-auto-var-init=zero)
+# Sanitizers and _FORTIFY_SOURCE do not go together.
+hard += $(if $(findstring -fsanitize,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+link := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--gc-sections -pthread
+link += $(if $(findstring -fsanitize,$(CFLAGS)),,-Wl,-z,defs)
+
+# Rooms, lowest first, and what each may be linked with: the same table as in ARCHITECTURE.md.
+rooms := base crypto net api attester initdata mounts kbs secrets setup
+dir_base := agent/base
+dir_crypto := agent/crypto
+dir_net := agent/net
+dir_api := agent/api
+dir_attester := attester
+dir_initdata := initdata
+dir_mounts := mounts
+dir_kbs := agent/kbs
+dir_secrets := agent/secrets
+dir_setup := agent/setup
+needs_base := base
+needs_crypto := crypto base
+needs_net := net base
+needs_api := api base
+needs_attester := attester crypto base
+needs_initdata := initdata crypto base
+needs_mounts := mounts crypto base
+needs_kbs := kbs attester crypto base
+needs_secrets := secrets kbs attester crypto base
+needs_setup := setup secrets kbs mounts initdata attester api net crypto base
+libs_base := -lcjson -lz -lm
+libs_crypto := -lcrypto
+libs_net := -lcurl
+libs_api := -lprotobuf-c
+libs_attester := -ltss2-esys -ltss2-mu -ltss2-rc -ltss2-tcti-device -ltss2-tcti-swtpm
+libs_of = $(foreach r,$(1),$(libs_$(r)))
+archives_of = $(foreach r,$(1),$(B)/lib$(r).a)
+
+src_of = $(filter-out %_main.c,$(wildcard $(dir_$(1))/*.c))
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+protos := $(wildcard agent/api/proto/*.proto)
+gen := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(protos))
+
+programs := $(B)/vouchsafed $(B)/vouchsafe $(B)/vouchsafe-oci
+unit_src := $(wildcard test/unit/*/test_*.c)
+units := $(patsubst test/unit/%.c,$(B)/unit/%,$(unit_src))
+fuzzers := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
+
+.DEFAULT_GOAL := all
+all: $(programs)
+
+# --- objects and archives ---------------------------------------------------
+$(B)/gen/%.pb-c.c: %.proto
+	@mkdir -p $(B)/gen
+	protoc-c --c_out=$(B)/gen $<
+$(B)/gen/%.o: $(B)/gen/%.c
+	$(CC) $(std) $(hard) $(CFLAGS) -w -c $< -o $@
+
+$(B)/%.o: %.c $(gen)
+	@mkdir -p $(@D)
+	$(CC) $(std) $(warn) $(hard) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/agent/base/version.o: std += -DVOUCHSAFE_VERSION='"$(VERSION)"' -DVOUCHSAFE_REVISION='"$(REVISION)"'
+# Rebuilt when the revision changes, and only then.
+$(B)/revision: FORCE
+	@mkdir -p $(@D); echo '$(REVISION)' | cmp -s - $@ || echo '$(REVISION)' > $@
+$(B)/agent/base/version.o: $(B)/revision
+
+define room_rule
+$(B)/lib$(1).a: $(call obj,$(call src_of,$(1))) $(if $(filter api,$(1)),$(patsubst %.c,%.o,$(gen)))
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach r,$(rooms),$(eval $(call room_rule,$(r))))
+
+# --- programs ---------------------------------------------------------------
+# A program is its main, the files beside it named in *_src, and every room (unused parts are
+# left out by the linker, which is what keeps libcurl out of vouchsafe-oci).
+vouchsafed_src := agent/daemon/vouchsafed.c $(wildcard agent/daemon/vouchsafed_*.c) agent/daemon/sandbox.c
+vouchsafe_src := $(wildcard agent/cli/*.c)
+oci_src := agent/daemon/vouchsafe-oci.c $(wildcard agent/daemon/oci_*.c)
+
+$(B)/vouchsafed: $(call obj,$(vouchsafed_src)) $(call archives_of,$(needs_setup))
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -lseccomp -o $@
+$(B)/vouchsafe: $(call obj,$(vouchsafe_src)) $(call archives_of,$(needs_setup))
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -o $@
+$(B)/vouchsafe-oci: $(call obj,$(oci_src)) $(call archives_of,initdata mounts api crypto base)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,initdata mounts api crypto base) -o $@
+
+# --- unit tests: one binary a file, linked with only what its room may use ----
+define unit_rule
+$(B)/unit/$(1)/%: $(B)/test/unit/$(1)/%.o $(B)/test/test.o $(call archives_of,$(needs_$(1)))
+	@mkdir -p $$(@D)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $$^ $(call libs_of,$(needs_$(1))) $(if $(filter base crypto,$(1)),,-lcrypto) -o $$@
+endef
+$(foreach r,$(rooms),$(eval $(call unit_rule,$(r))))
+.SECONDARY:
+
+# --- fuzzing (clang, libFuzzer) -----------------------------------------------
+# Built by a second make in its own tree with its own compiler and flags.
+fuzz_make = $(MAKE) CC=clang B=build/fuzz CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
+$(B)/fuzz/%: $(B)/test/fuzz/%.o $(call archives_of,$(needs_setup))
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -fsanitize=fuzzer $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -o $@
+fuzz-build:
+	+$(fuzz_make) fuzz-targets
+fuzz-targets: $(fuzzers)
+fuzz: fuzz-build
+	test/fuzz/run.sh build/fuzz/fuzz $(FUZZ_SECONDS)
+
+# --- what people call ---------------------------------------------------------
+check: all $(units) lint
+	test/check.sh $(B)
+unit: $(units)
+	test/check.sh --unit $(B)
+asan:
+	+$(MAKE) B=build/asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' unit
+tsan:
+	+$(MAKE) B=build/tsan CFLAGS='-O1 -g -fsanitize=thread' unit
+
+lint:
+	@awk -f test/lint/includes.awk $$(find agent attester initdata mounts test -name '*.[ch]' | sort)
+	@awk -f test/lint/functions.awk $$(find agent attester initdata mounts -name '*.c' | sort)
+	@test/lint/tree.sh
+
+format:
+	clang-format -i $$(find agent attester initdata mounts test -name '*.[ch]')
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+.PHONY: all check unit asan tsan fuzz fuzz-build fuzz-targets lint format clean help FORCE
+FORCE:
+-include $(shell find $(B) -name '*.d' -not -path '$(B)/asan/*' -not -path '$(B)/tsan/*' -not -path '$(B)/fuzz/*' -not -path '$(B)/dev/*' 2>/dev/null)

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_NOTIFY_H
+#define BASE_NOTIFY_H
+
+#include "agent/base/err.h"
+
+/*
+ * Tell the service manager about our state: the datagram of sd_notify(3), sent to the path in
+ * NOTIFY_SOCKET. Source: sd_notify(3), "Notes" (the protocol is guaranteed stable).
+ *
+ * state  lines as in the manual: "READY=1\nSTATUS=…", "STOPPING=1", "WATCHDOG=1"
+ *
+ * Does nothing without NOTIFY_SOCKET. Errors: ERR_SYSTEM; no caller needs to stop for it.
+ */
+int notify_send(const char *state, struct err *e);
+
+/* Half of WATCHDOG_USEC in milliseconds when it is meant for this process, else 0. */
+long notify_watchdog_ms(void);
+
+#endif
