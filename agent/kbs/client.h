@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KBS_CLIENT_H
+#define KBS_CLIENT_H
+
+#include "agent/base/http.h"
+#include "agent/base/secret.h"
+#include "agent/crypto/teekey.h"
+#include "agent/kbs/uri.h"
+
+/*
+ * One Trustee: a TEE key, its token, and the handshake that gets one (RCAR 0.4.0).
+ *
+ * One attestation serves many: concurrent callers share one handshake, which runs on a thread
+ * of its own with its own deadline (KBS_HANDSHAKE_MS); a caller waits with its own deadline and
+ * one that leaves never cancels it. ERR_NETWORK is retried with jittered, capped, growing
+ * pauses up to the caller's deadline.
+ *
+ * Token rules (design §4): life is exp − iat counted on CLOCK_BOOTTIME from receipt; < 30 s
+ * left means refresh first; exp ≤ iat or a life over 24 h is token.bad-life; no exp means 60 s.
+ * After a policy denial the token counts as stale: never a second attestation within the call,
+ * one at the first call ≥ 30 s later. TokenNotFound, TokenVerifierError and AttestationError on
+ * a GET lead to one new handshake within the call. The cookie goes with /attest only; GETs
+ * carry the Bearer token and never the cookie.
+ */
+#define KBS_HANDSHAKE_MS (60 * 1000) /* one handshake, all its requests and the evidence */
+
+struct kbs; /* opaque, thread-safe */
+
+/* Make evidence. Filled by the mains from an attester. */
+struct kbs_evidence_source {
+	const char *tee; /* KBS tee name, e.g. "tpm" */
+	/*
+	 * report_data  the digest, 32, 48 or 64 bytes, unpadded
+	 * json         malloc'd JSON value of primary_evidence; set on success only
+	 */
+	int (*evidence)(void *ctx, struct view report_data, char **json, struct err *e);
+	void *ctx;
+};
+
+struct kbs_config {
+	const char *url;         /* base, http(s)://host[:port][/path]; trailing slashes are dropped */
+	enum teekey_alg key_alg;
+	struct view initdata;    /* the TOML text to send as init-data, or empty for null */
+	struct kbs_evidence_source evidence;
+	http_round_trip *round_trip;
+	void *round_trip_ctx;
+};
+
+/* Counters since creation; for status, metrics and tests. */
+struct kbs_stats {
+	uint64_t handshakes;         /* begun */
+	uint64_t handshakes_failed;
+	uint64_t quotes;             /* evidence made */
+	uint64_t denials;            /* policy denials seen */
+	uint64_t requests;           /* HTTP requests sent */
+	int64_t token_left_ms;       /* 0 when there is none */
+};
+
+/*
+ * A client; makes the TEE key, sends nothing. Everything *config points to is copied, except
+ * the callbacks' contexts, which must outlive the client.
+ * Errors: ERR_FORMAT (config.value: url), ERR_CRYPTO, ERR_NOMEM.
+ */
+int kbs_new(struct kbs **out, const struct kbs_config *config, struct err *e) MUST_CHECK;
+
+/* Waits for a running handshake to end (at most its own deadline), then erases key and token. */
+void kbs_free(struct kbs *k);
+
+/*
+ * Fetch one resource.
+ *
+ * out       the plaintext; set on success only
+ * deadline  the caller's; retries stop there
+ *
+ * Errors: ERR_DENIED (kbs.policy-denied, kbs.attestation-failed, kbs.auth-refused, …),
+ * ERR_NOTFOUND (kbs.resource-missing, kbs.plugin-missing), ERR_VERIFY (tls.*, kbs.decrypt-failed,
+ * token.bad-life), ERR_TIMEOUT (the last reason is kept in the message), ERR_FORMAT
+ * (kbs.bad-reply), ERR_LIMIT, ERR_DEVICE (evidence.failed) and what round_trip gives.
+ */
+int kbs_get(struct kbs *k, struct secret *out, const struct uri *uri, struct deadline deadline,
+	    struct err *e) MUST_CHECK;
+
+/*
+ * Make sure that there is a valid token (attest when not). Errors: as kbs_get().
+ */
+int kbs_attest(struct kbs *k, struct deadline deadline, struct err *e) MUST_CHECK;
+
+/*
+ * Attest with a fresh export key of its own and give token and key away, as GetToken must:
+ * JSON {"token":"…","tee_keypair":"<PEM>"}. Cached with its token's life. Never the key that
+ * kbs_get() decrypts with.
+ */
+int kbs_export_token(struct kbs *k, struct secret *out, struct deadline deadline, struct err *e)
+	MUST_CHECK;
+
+/* Changes whenever a token is obtained or dropped; what is cached under one value dies with it. */
+uint64_t kbs_generation(struct kbs *k);
+
+/* CLOCK_BOOTTIME milliseconds at which the present token ends; 0 when there is none. */
+int64_t kbs_token_end_ms(struct kbs *k);
+
+void kbs_stats(struct kbs *k, struct kbs_stats *out);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SETUP_MEASURED_H
+#define SETUP_MEASURED_H
+
+#include "agent/base/buf.h"
+
+/*
+ * Which input may decide about trust (design §5.2). The image's own settings are
+ * <root>/usr/lib/vouchsafe/vouchsafe.toml; they count as measured only when that file lies on
+ * a mount whose block device is dm-verity with a root hash on the kernel command line, or in a
+ * development build.
+ */
+struct image_settings {
+	bool present;      /* the file exists */
+	bool measured;     /* and counts: on dm-verity, or a development build */
+	char why_not[128]; /* when not measured: what is missing, for doctor */
+
+	char platform[32];     /* [platform] name, "" = detect */
+	char tpm[128];         /* [tpm] device; default "/dev/tpmrm0" */
+	uint32_t ak_handle;    /* [tpm] ak_handle; default 0x81010002 */
+	unsigned initdata_pcr; /* [initdata] pcr; default 8 */
+
+	/* [permit]; all true in a development build */
+	bool unbound;    /* run although nothing can bind the initdata */
+	bool sample;     /* the platform "sample" */
+	bool swtpm;      /* a TPM over a socket */
+	bool allow_swap; /* inject with a clear swap device on */
+};
+
+/*
+ * Read the image's settings.
+ * root  "" or a prefix (--root of a development build)
+ *
+ * Without the file: the defaults. A file that is there but not measured may still choose
+ * platform, tpm and ak_handle (they are checked by Trustee, not trusted), never permits or pcr.
+ * Errors: config.syntax, config.unknown-key, config.value, config.unmeasured (it has a permit or
+ * pcr), ERR_SYSTEM.
+ */
+int measured_load(struct image_settings *out, const char *root, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ATTESTER_ATTESTER_H
+#define ATTESTER_ATTESTER_H
+
+#include "agent/base/err.h"
+#include "agent/base/mem.h"
+#include "agent/crypto/digest.h"
+
+/*
+ * One platform that can vouch for this guest. Each lives in a file of its own and exports
+ * nothing but one `const struct attester`; attester.c lists them in detection order.
+ */
+
+#define REPORT_DATA_MAX 64         /* bytes of freshness every platform can bind */
+#define EVIDENCE_MAX    (1u << 20) /* JSON text of one platform's evidence, bytes */
+
+/* What an attester may touch. Tests pass a temporary root and a simulator. */
+struct attester_env {
+	int root_fd;         /* O_PATH of "/"; devices and sysfs are opened beneath it */
+	struct tpm *tpm;     /* attester/tpm.h; NULL when there is none */
+	unsigned initdata_pcr; /* PCR that initdata is bound to where a TPM does it: 8 */
+};
+
+/* What a platform's register says about the initdata. */
+enum binding {
+	BINDING_MATCHES, /* the register vouches for this digest */
+	BINDING_EMPTY,   /* nothing has been bound yet */
+	BINDING_OTHER,   /* the register holds something else */
+};
+
+struct attester {
+	const char *name; /* KBS "tee" string: "tpm", "sample", "az-snp-vtpm", … */
+
+	/* True when this platform is present. Cheap, changes nothing. NULL: only by name. */
+	bool (*detect)(const struct attester_env *env);
+
+	/*
+	 * Produce evidence that binds report_data (1..REPORT_DATA_MAX bytes).
+	 * *json is malloc'd NUL-terminated JSON, at most EVIDENCE_MAX bytes; set on success only.
+	 * May block up to 10 s. May be called by one thread at a time.
+	 */
+	int (*evidence)(const struct attester_env *env, struct view report_data, char **json,
+			struct err *e);
+
+	/*
+	 * Compare the initdata register with this digest. NULL: the platform has no such register.
+	 * digest  as computed, whole; the platform cuts or pads it to its register's size
+	 */
+	int (*binding)(const struct attester_env *env, struct view digest, enum binding *out,
+		       struct err *e);
+
+	/* Record the digest, where the guest does that itself (PCR). NULL: the host does it. */
+	int (*bind)(const struct attester_env *env, struct view digest, struct err *e);
+
+	/* Trustee takes the initdata text only with a 32-byte digest (vTPM and TPM). */
+	bool text_needs_sha256;
+};
+
+/* The first whose detect() is true, or NULL. "sample" is never detected. */
+const struct attester *attester_detect(const struct attester_env *env);
+
+/* By KBS name. NULL when unknown or not built in. */
+const struct attester *attester_by_name(const char *name);
+
+/* The names built in, in detection order, NULL-ended; for --version and messages. */
+const char *const *attester_names(void);
+
+#endif
