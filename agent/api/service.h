@@ -21,6 +21,11 @@ struct api_call {
 	struct api_peer peer;
 	struct deadline deadline; /* of the call: its timeout_nano, or 50 s when that is 0 */
 	struct view payload;      /* the request message, borrowed */
+	/*
+	 * What the secret is for, from the request metadata "io.vouchsafe.name" (vouchsafe-oci sends
+	 * it; upstream clients send none): NUL-terminated, at most 255 bytes, or NULL.
+	 */
+	const char *name;
 };
 
 /* One of the two is filled. A plaintext goes into the frame by hand, never through a packer. */
