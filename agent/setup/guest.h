@@ -10,63 +10,100 @@
 #include "attester/tpm.h"
 #include "initdata/initdata.h"
 
+#include <pthread.h>
+
 /*
  * This guest, put together once by each main that needs it (vouchsafed, vouchsafe doctor):
- * image settings, platform, the bound initdata, the configuration in it, the Trustee client.
+ * image settings, platform, the bound initdata, the configuration in it, the Trustee clients.
  * Each step is a function, so that doctor can walk them one by one and report each.
  */
 
 /* What the initdata's aa.toml, cdh.toml and vouchsafe.toml say; all of it measured. */
 struct guest_config {
-	char *kbs_url;       /* NULL: no Trustee */
-	char *kbs_cert;      /* PEM, or NULL: the system's roots */
+	char *kbs_url;  /* NULL: no Trustee */
+	char *kbs_cert; /* PEM, or NULL: the system's roots */
 	enum teekey_alg key_alg;
-	bool plain_http;     /* kbs_url begins http:// */
+	bool plain_http; /* kbs_url begins http:// */
 	bool skip_sealed_verification;
 	/* vouchsafe.toml */
-	bool allow_http_anchors;
-	char **hosts;
-	size_t n_hosts; /* [trust] hosts: KBS hosts that a URI may name */
-	char **kids;
+	bool allow_http_anchors; /* [trust] signing keys over plain http */
+	char **hosts;            /* [trust] hosts: KBS hosts that a URI may name */
+	size_t n_hosts;
+	char **kids; /* [sealed] kids */
 	size_t n_kids;
-	char **bind_names, **bind_uris;
+	char **bind_names, **bind_uris; /* [sealed] bind, URIs canonical */
 	size_t n_bind;
-	unsigned *peer_uids;
+	unsigned *peer_uids; /* [peers] uids */
 	size_t n_peer_uids;
-	char *proxy, *no_proxy;
+	char *proxy, *no_proxy; /* [net] */
+};
+
+#define GUEST_TRUSTEES_MAX 65 /* the configured one and those of [trust] hosts */
+
+/* One Trustee: the configured one (host "") or one that [trust] hosts lists. */
+struct guest_trustee {
+	char *host;
+	struct kbs *kbs;
 };
 
 struct guest {
-	char root[256]; /* "" or --root */
+	char root[256]; /* "" or --root; set by the caller before the first step */
 	struct image_settings image;
 	struct attester_env env;
 	const struct attester *attester;
 	struct initdata initdata;
 	struct guest_config config;
-	bool bound;             /* a register vouches for initdata */
-	bool send_initdata;     /* its text may be sent to Trustee */
+	bool bound;         /* a register vouches for initdata */
+	bool send_initdata; /* its text may be sent to Trustee */
 	struct https *https;
-	struct kbs *kbs;        /* NULL when config names no Trustee */
-	struct sealed_rules rules;
+	struct guest_trustee trustees[GUEST_TRUSTEES_MAX]; /* [0] is the configured one */
+	size_t n_trustees;                                 /* 0: config names no Trustee */
+	pthread_mutex_t evidence_lock;                     /* an attester serves one thread at a time */
 };
 
-#define GUEST_INITDATA_PATH   "/run/confidential-containers/initdata/initdata.toml"
-#define GUEST_CREDENTIAL_DIR  "/run/confidential-containers/cdh/sealed-secret"
-#define GUEST_CDH_SOCKET      "/run/confidential-containers/cdh.sock"
+#define GUEST_INITDATA_PATH  "/run/confidential-containers/initdata/initdata.toml"
+#define GUEST_CREDENTIAL_DIR "/run/confidential-containers/cdh/sealed-secret"
+#define GUEST_CDH_SOCKET     "/run/confidential-containers/cdh.sock"
 
 /* Read the three texts of an initdata. Errors: config.syntax, config.value, config.unknown-key. */
 int guest_config_load(struct guest_config *out, const struct initdata *d, struct err *e) MUST_CHECK;
 void guest_config_done(struct guest_config *c);
 
-/* Steps, in order; each needs those before it. *g is zeroed by the caller; root is in g->root. */
-int guest_open_image(struct guest *g, struct err *e) MUST_CHECK;    /* settings */
-int guest_open_platform(struct guest *g, struct err *e) MUST_CHECK; /* TPM, attester; platform.*, tpm.* */
-int guest_open_initdata(struct guest *g, struct err *e) MUST_CHECK; /* read again, compare with the register */
+/*
+ * Steps, in order; each needs those before it. *g is zeroed by the caller except root.
+ *
+ * image     the image's settings. Errors: as measured_load().
+ * platform  TPM and attester. Errors: platform.*, tpm.*.
+ * initdata  read the provisioned text again, hash it, compare with the register. Errors:
+ *           initdata.* (not-provisioned, digest-mismatch, unbindable, …).
+ * config    what it says. Errors: config.*.
+ * trustee   clients; sends nothing. Without a URL it does nothing. Errors: config.value, ERR_CRYPTO.
+ */
+int guest_open_image(struct guest *g, struct err *e) MUST_CHECK;
+int guest_open_platform(struct guest *g, struct err *e) MUST_CHECK;
+int guest_open_initdata(struct guest *g, struct err *e) MUST_CHECK;
 int guest_open_config(struct guest *g, struct err *e) MUST_CHECK;
-int guest_open_trustee(struct guest *g, struct err *e) MUST_CHECK;  /* clients; sends nothing */
+int guest_open_trustee(struct guest *g, struct err *e) MUST_CHECK;
 
 /* All of them. */
 int guest_open(struct guest *g, struct err *e) MUST_CHECK;
+
+/* Waits for running handshakes; erases keys and tokens. Safe on a half-opened guest. */
 void guest_close(struct guest *g);
+
+/*
+ * The Trustee for a URI: that of its host when [trust] hosts lists it, else the configured one.
+ * Returns NULL and fills *e (config.no-trustee) when there is none.
+ */
+struct kbs *guest_trustee_for(struct guest *g, const struct uri *uri, struct err *e);
+
+/* Evidence of this guest, serialised; what the Trustee clients call. Errors: as the attester. */
+int guest_evidence(void *guest, struct view report_data, char **json, struct err *e);
+
+/*
+ * Unsealing rules from the configuration; the caller adds its resource callbacks. Borrows from g;
+ * credential_dir points into dir, which the caller owns.
+ */
+void guest_sealed_rules(struct sealed_rules *out, const struct guest *g, char dir[512]);
 
 #endif

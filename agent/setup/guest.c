@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/setup/guest.h"
+#include "agent/base/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#define USER_AGENT "vouchsafe"
+
+int guest_open_image(struct guest *g, struct err *e)
+{
+	if (pthread_mutex_init(&g->evidence_lock, NULL) != 0)
+		return err_set(e, ERR_NOMEM, "no memory for a lock");
+	g->env.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (g->env.root_fd < 0)
+		return err_sys(e, errno, "open /");
+	return measured_load(&g->image, g->root, e);
+}
+
+/* A guest without a TPM is fine unless its platform needs one: the attester says so. */
+static int open_tpm(struct guest *g, struct err *e)
+{
+	int r;
+
+	if (strncmp(g->image.tpm, "swtpm:", 6) == 0 && !g->image.swtpm)
+		return err_code(e, CODE_PLATFORM_NOT_PERMITTED,
+				"tpm.device is %s, a TPM over a socket", g->image.tpm);
+	r = tpm_open(&g->env.tpm, g->image.tpm, e);
+	if (r == 0)
+		tpm_set_ak(g->env.tpm, g->image.ak_handle);
+	return r;
+}
+
+int guest_open_platform(struct guest *g, struct err *e)
+{
+	const char *name = g->image.platform;
+	struct err tpm_err = { 0 };
+	int r;
+
+	g->env.initdata_pcr = g->image.initdata_pcr;
+	if (strcmp(name, "sample") == 0 && !g->image.sample)
+		return err_code(e, CODE_PLATFORM_NOT_PERMITTED, "platform is sample");
+	if (strcmp(name, "sample") != 0) {
+		r = open_tpm(g, &tpm_err);
+		/* What is there and does not work is named; what is not there is not an error yet. */
+		if (r < 0 && (tpm_err.code != CODE_TPM_NONE || strcmp(name, "tpm") == 0)) {
+			if (e)
+				*e = tpm_err;
+			return r;
+		}
+	}
+	g->attester = name[0] ? attester_by_name(name) : attester_detect(&g->env);
+	if (!g->attester && name[0])
+		return err_code(e, CODE_PLATFORM_UNKNOWN, "platform \"%s\"", name);
+	if (!g->attester)
+		return err_code(e, CODE_PLATFORM_NONE, "no platform found; %s", tpm_err.msg);
+	return 0;
+}
+
+static int check_register(struct guest *g, struct err *e)
+{
+	struct view digest = digest_view(&g->initdata.digest);
+	enum binding b;
+	int r;
+
+	if (!g->attester->binding) {
+		if (!g->image.unbound)
+			return err_code(e, CODE_INITDATA_UNBINDABLE,
+					"platform %s has no register for the initdata",
+					g->attester->name);
+		g->bound = false;
+		return 0;
+	}
+	r = g->attester->binding(&g->env, digest, &b, e);
+	if (r < 0)
+		return r;
+	if (b == BINDING_EMPTY)
+		return err_code(e, CODE_INITDATA_NOT_PROVISIONED,
+				"the register is empty: nothing bound %s", GUEST_INITDATA_PATH);
+	if (b != BINDING_MATCHES)
+		return err_code(e, CODE_INITDATA_DIGEST_MISMATCH,
+				"%s is not what the register holds", GUEST_INITDATA_PATH);
+	g->bound = true;
+	return 0;
+}
+
+int guest_open_initdata(struct guest *g, struct err *e)
+{
+	cleanup_free char *path = fs_join(g->root, GUEST_INITDATA_PATH);
+	cleanup_buf struct buf text = BUF_MAX(INITDATA_TEXT_MAX);
+	int r;
+
+	if (!path)
+		return err_set(e, ERR_NOMEM, "no memory for a path");
+	r = fs_read(&text, path, INITDATA_TEXT_MAX, e);
+	if (r == -ERR_NOTFOUND)
+		return err_code(e, CODE_INITDATA_NOT_PROVISIONED, "%s is not there", path);
+	if (r < 0)
+		return err_wrap_code(e, CODE_INITDATA_SOURCE, "provisioned initdata");
+	r = initdata_load_text(&g->initdata, buf_view(&text), e);
+	if (r < 0)
+		return r;
+	r = check_register(g, e);
+	if (r < 0)
+		return r;
+	/* Trustee's TPM verifiers break on other lengths, and judge no other PCR than 8. */
+	g->send_initdata = !g->attester->text_needs_sha256 ||
+			   (g->initdata.digest.len == 32 && g->image.initdata_pcr == 8);
+	return 0;
+}
+
+int guest_open_config(struct guest *g, struct err *e)
+{
+	return guest_config_load(&g->config, &g->initdata, e);
+}
+
+int guest_evidence(void *guest, struct view report_data, char **json, struct err *e)
+{
+	struct guest *g = guest;
+	int r;
+
+	(void)pthread_mutex_lock(&g->evidence_lock);
+	r = g->attester->evidence(&g->env, report_data, json, e);
+	(void)pthread_mutex_unlock(&g->evidence_lock);
+	return r;
+}
+
+static int add_trustee(struct guest *g, const char *host, const char *url, struct err *e)
+{
+	struct guest_trustee *t = &g->trustees[g->n_trustees];
+	struct kbs_config config = {
+		.url = url,
+		.key_alg = g->config.key_alg,
+		.evidence = { g->attester->name, guest_evidence, g },
+		.round_trip = https_round_trip,
+		.round_trip_ctx = g->https,
+	};
+	int r;
+
+	if (g->send_initdata)
+		config.initdata = buf_view(&g->initdata.text);
+	t->host = strdup(host);
+	if (!t->host)
+		return err_set(e, ERR_NOMEM, "no memory for a host name");
+	r = kbs_new(&t->kbs, &config, e);
+	if (r < 0) {
+		free(take(t->host));
+		return r;
+	}
+	g->n_trustees++;
+	return 0;
+}
+
+int guest_open_trustee(struct guest *g, struct err *e)
+{
+	const struct https_config https = {
+		.ca_pem = g->config.kbs_cert,
+		.proxy = g->config.proxy,
+		.no_proxy = g->config.no_proxy,
+		.user_agent = USER_AGENT,
+	};
+	int r;
+
+	if (!g->config.kbs_url)
+		return 0;
+	r = https_new(&g->https, &https, e);
+	if (r < 0)
+		return r;
+	r = add_trustee(g, "", g->config.kbs_url, e);
+	for (size_t i = 0; r == 0 && i < g->config.n_hosts; i++) {
+		cleanup_free char *url = NULL;
+
+		if (asprintf(&url, "%s%s", g->config.plain_http ? "http://" : "https://",
+			     g->config.hosts[i]) < 0)
+			return err_set(e, ERR_NOMEM, "no memory for a URL");
+		r = add_trustee(g, g->config.hosts[i], url, e);
+	}
+	return r;
+}
+
+int guest_open(struct guest *g, struct err *e)
+{
+	static int (*const steps[])(struct guest *, struct err *) = {
+		guest_open_image,  guest_open_platform, guest_open_initdata,
+		guest_open_config, guest_open_trustee,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		int r = steps[i](g, e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+struct kbs *guest_trustee_for(struct guest *g, const struct uri *uri, struct err *e)
+{
+	for (size_t i = 1; i < g->n_trustees; i++)
+		if (uri->host[0] && strcmp(g->trustees[i].host, uri->host) == 0)
+			return g->trustees[i].kbs;
+	if (g->n_trustees == 0) {
+		(void)err_code(e, CODE_CONFIG_NO_TRUSTEE,
+			       "the initdata has no [token_configs.kbs] url");
+		return NULL;
+	}
+	return g->trustees[0].kbs;
+}
+
+void guest_sealed_rules(struct sealed_rules *out, const struct guest *g, char dir[512])
+{
+	const struct guest_config *c = &g->config;
+
+	(void)snprintf(dir, 512, "%s%s", g->root, GUEST_CREDENTIAL_DIR);
+	*out = (struct sealed_rules){
+		.credential_dir = dir,
+		.kbs_keys_allowed = !c->plain_http || c->allow_http_anchors,
+		.skip_verification = c->skip_sealed_verification,
+		.kids = (const char *const *)c->kids,
+		.n_kids = c->n_kids,
+		.bind_names = (const char *const *)c->bind_names,
+		.bind_uris = (const char *const *)c->bind_uris,
+		.n_bind = c->n_bind,
+	};
+}
+
+void guest_close(struct guest *g)
+{
+	for (size_t i = 0; i < g->n_trustees; i++) {
+		kbs_free(g->trustees[i].kbs);
+		free(g->trustees[i].host);
+	}
+	g->n_trustees = 0;
+	https_free(take(g->https));
+	guest_config_done(&g->config);
+	initdata_done(&g->initdata);
+	tpm_close(take(g->env.tpm));
+	if (g->env.root_fd > 0)
+		(void)close(g->env.root_fd);
+	g->env.root_fd = -1;
+}
