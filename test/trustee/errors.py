@@ -44,7 +44,7 @@ class KbsError(Exception):
 
 
 class Refused(Exception):
-    """Evidence, a key or init-data that does not hold; becomes AttestationError without its reason."""
+    """Evidence, a key or init-data that does not hold; becomes a mute AttestationError."""
 
 
 def auth_failed(cause):

@@ -17,7 +17,7 @@ HEX32 = re.compile(r"[0-9a-fA-F]{64}\Z")
 
 
 class TrustedAks:
-    """The AKs that were enrolled, as base64 of their DER, the text that Trustee's policy compares."""
+    """The AKs that were enrolled, as base64 of their DER, the text that policies compare."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -71,7 +71,7 @@ def verify_sample(evidence, digest, svn="1"):
 
 
 def verify_tpm(evidence, digest, trusted, init_digest=None, expect_pcr8=None):
-    """A quote over all 24 PCRs by an enrolled AK, fresh for this session, with PCR 8 as expected."""
+    """A quote of all 24 PCRs by an enrolled AK, fresh for this session, PCR 8 as expected."""
     quote = _member(evidence, "tpm_quote", dict)
     ak_text = _member(evidence, "ak_public", str)
     ak = tpmquote.load_ak(b64_decode(ak_text, "ak_public"))
@@ -96,7 +96,7 @@ def verify_tpm(evidence, digest, trusted, init_digest=None, expect_pcr8=None):
 
 
 def verify_additional(text, digest):
-    """The string of additional evidence: a map of device to evidence, only sampledevice known here."""
+    """The string of additional evidence: a map of device to evidence, or empty."""
     if text == "":
         return {}
     try:

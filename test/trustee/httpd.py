@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/1.1 with keep-alive, a thread a connection, TLS where asked. Routes, logs, and misbehaves."""
+"""HTTP/1.1 with keep-alive, a thread a connection, TLS where asked. Routes and logs."""
 
 import socket
-import ssl
+import socketserver
 import sys
 import threading
-import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import misbehave
@@ -37,7 +36,7 @@ class Server(ThreadingHTTPServer):
 
     def server_bind(self):
         # Not HTTPServer's: that one asks the resolver for our name, which may take seconds.
-        super(ThreadingHTTPServer.__mro__[2], self).server_bind()
+        socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]
 
     @property
@@ -83,7 +82,7 @@ class Server(ThreadingHTTPServer):
 
 
 def goodbye(sock):
-    """Ends TLS in an orderly way, as the real server does, unless the connection is gone already."""
+    """Ends TLS in an orderly way, as the real server does, unless it is gone already."""
     try:
         sock.settimeout(1)
         sock.unwrap().close()
@@ -179,23 +178,26 @@ def carry_out(action, req):
 
 def route(server, method, target, headers, body):
     """(path, action, Request) of a request target; actions raise KbsError to refuse."""
-    split = urllib.parse.urlsplit(target)
-    path = split.path + (f"?{split.query}" if split.query else "")
-    parts = split.path.strip("/").split("/")
+    if not target.startswith("/"):  # a proxy's form: scheme and host before the path
+        target = target.partition("://")[2]
+        target = "/" + target.partition("/")[2]
+    path = target
+    plain = target.partition("?")[0]
+    parts = plain[1:].split("/")
     kbs = server.kbs
     req = Request(method, parts, headers, body)
     if parts[0] == "test":
         req.endpoint, req.segments = "test", parts[1:]
         return path, server.control.answer, req
-    if split.path == "/metrics" and method == "GET":
+    if plain == "/metrics" and method == "GET":
         req.endpoint = "metrics"
         return path, lambda _: Reply(200, kbs.metrics.text().encode(), "text/plain"), req
-    if split.path == "/healthz" and method == "GET":
+    if plain == "/healthz" and method == "GET":
         return path, lambda _: Reply(200), req
     if parts[:2] != ["kbs", "v0"]:
         return path, lambda _: Reply(404), req
     if len(parts) < 3 or not parts[2]:
-        return path, _refuse("InvalidRequestPath", split.path), req
+        return path, _refuse("InvalidRequestPath", plain), req
     name, req.segments = parts[2], parts[3:]
     key = (method, name)
     if key == ("POST", "auth") and not req.segments:

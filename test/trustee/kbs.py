@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The protocol: /auth, /attest, resources, and the admin calls. No sockets in here."""
 
+import base64
 import email.utils
 import os
 import secrets
-import base64
 from dataclasses import dataclass, field
 
 import evidence
@@ -89,7 +89,8 @@ class Kbs:
         extra = ""
         if self.settings.hash:
             offered = body["extra-params"]
-            offered = offered.get("supported-hash-algorithms") if isinstance(offered, dict) else None
+            if isinstance(offered, dict):
+                offered = offered.get("supported-hash-algorithms")
             if not isinstance(offered, list) or self.settings.hash not in offered:
                 raise auth_failed(f"the client does not offer {self.settings.hash}")
             extra = {"selected-hash-algorithm": self.settings.hash}

@@ -19,7 +19,8 @@ HELP = {
     "kbs_resource_writes_total": "resources stored, by path",
     "kbs_resource_deletes_total": "resources deleted, by path",
 }
-LABEL = {"kbs_attestation_successes_total": "tee_type", "kbs_attestation_failures_total": "tee_type",
+LABEL = {"kbs_attestation_successes_total": "tee_type",
+         "kbs_attestation_failures_total": "tee_type",
          "kbs_resource_reads_total": "resource_path", "kbs_resource_writes_total": "resource_path",
          "kbs_resource_deletes_total": "resource_path"}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A throw-away certificate authority: nothing of it outlives the process but the CA's certificate."""
+"""A throw-away certificate authority: at most the CA's certificate outlives us."""
 
 import datetime
 import ipaddress

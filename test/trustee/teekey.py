@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client's TEE key, a JWK with exactly the members Trustee knows, and the data it is bound by."""
+"""The client's TEE key, a JWK with exactly the members Trustee knows, and its report data."""
 
 import hashlib
 

@@ -33,7 +33,7 @@ class Clock:
 
 
 def load_signing_key(path):
-    """The key kept in @path, made there (mode 0600) when absent; a throw-away one without a path."""
+    """The key kept in @path, made there (mode 0600) when absent; without a path, a new one."""
     if path and os.path.exists(path):
         with open(path, "rb") as f:
             return jwk.JWK.from_pem(f.read())
@@ -79,7 +79,8 @@ class Tokens:
     @staticmethod
     def _ear(tee, claims, runtime, init_claims, devices):
         inner = {k: v for k, v in claims.items() if k not in ("init_data", "report_data")}
-        evidence = {tee: inner, "report_data": claims["report_data"], "runtime_data_claims": runtime}
+        evidence = {tee: inner, "report_data": claims["report_data"],
+                    "runtime_data_claims": runtime}
         if "init_data" in claims:
             evidence["init_data"] = claims["init_data"]
         if init_claims is not None:
@@ -101,7 +102,7 @@ class Tokens:
         return signer.serialize(compact=True)
 
     def verify(self, token):
-        """The claims of @token, if we signed it and it has not expired; TokenVerifierError if not."""
+        """The claims of @token, if we signed it and it has not expired; else KbsError."""
         try:
             signed = jws.JWS()
             signed.deserialize(token, self._key, alg="ES256")

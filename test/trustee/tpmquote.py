@@ -97,7 +97,7 @@ def spki_of(key):
 
 
 def verify(ak, message, signature, pcrs, nonce):
-    """Holds @message to its signature by @ak, to the 24 values in @pcrs and to the 32-byte @nonce."""
+    """Holds @message to its signature by @ak, to the 24 values in @pcrs and to @nonce."""
     try:
         ak.verify(parse_signature(signature), message, padding.PKCS1v15(), hashes.SHA256())
     except InvalidSignature:

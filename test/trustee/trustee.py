@@ -43,14 +43,14 @@ def write_whole(path, text):
 
 def tls_context(args):
     """(SSLContext, path of the CA's certificate, whether to remove that at exit)."""
-    path, ours = args.ca_file, False
+    path = args.ca_file
     if path is None and args.ready_file:
         path = os.path.join(os.path.dirname(os.path.abspath(args.ready_file)), "ca.pem")
-    if path is None:
+    elif path is None:
         fd, path = tempfile.mkstemp(prefix="trustee-ca-", suffix=".pem")
         os.close(fd)
-        ours = True
-    return pki.server_context(path, args.cert, args.tls_name), os.path.abspath(path), ours
+    context = pki.server_context(path, args.cert, args.tls_name)
+    return context, os.path.abspath(path), args.ca_file is None
 
 
 def start(args):
