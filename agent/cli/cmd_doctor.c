@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/json.h"
+#include "agent/cli/cli.h"
+#include "agent/cli/doctor.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { DOCTOR_MS = 30 * 1000 };
+
+static const char *const verdict_words[] = {
+	[VERDICT_OK] = "ok",     [VERDICT_NOTE] = "note", [VERDICT_BAD] = "bad",
+	[VERDICT_FAIL] = "fail", [VERDICT_SKIP] = "skip",
+};
+
+static struct finding *next(struct doctor *d, const char *check, enum verdict v)
+{
+	struct finding *f = &d->findings[d->n < DOCTOR_FINDINGS_MAX ? d->n++ : d->n - 1];
+
+	*f = (struct finding){ .check = check, .verdict = v };
+	return f;
+}
+
+void doctor_say(struct doctor *d, const char *check, enum verdict v, const char *fmt, ...)
+{
+	struct finding *f = next(d, check, v);
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(f->text, sizeof f->text, fmt, ap);
+	va_end(ap);
+}
+
+void doctor_fail(struct doctor *d, const char *check, const struct err *e)
+{
+	struct finding *f = next(d, check, VERDICT_FAIL);
+
+	f->has_code = true;
+	f->code = e->code;
+	(void)snprintf(f->text, sizeof f->text, "%s", e->msg);
+}
+
+static void print_text(struct buf *b, const struct doctor *d, bool colour)
+{
+	static const char *const colours[] = { "\033[32m", "\033[33m", "\033[31m", "\033[31;1m",
+					       "\033[2m" };
+
+	for (size_t i = 0; i < d->n; i++) {
+		const struct finding *f = &d->findings[i];
+
+		buf_printf(b, "%s%-4s%s  %-12s %s\n", colour ? colours[f->verdict] : "",
+			   verdict_words[f->verdict], colour ? "\033[0m" : "", f->check, f->text);
+		if (f->has_code)
+			buf_printf(b, "      %-12s [%s, side: %s] %s\n", "",
+				   err_entry(f->code)->name, err_side_name(err_entry(f->code)->side),
+				   err_entry(f->code)->remedy);
+	}
+}
+
+static void print_json(struct buf *b, const struct doctor *d, bool healthy)
+{
+	buf_printf(b, "{\"healthy\":%s,\"findings\":[", healthy ? "true" : "false");
+	for (size_t i = 0; i < d->n; i++) {
+		const struct finding *f = &d->findings[i];
+
+		buf_printf(b, "%s{\"check\":\"%s\",\"verdict\":\"%s\",\"text\":", i ? "," : "",
+			   f->check, verdict_words[f->verdict]);
+		json_put_string(b, view_str(f->text));
+		if (f->has_code) {
+			buf_printf(b, ",\"code\":\"%s\",\"side\":\"%s\",\"remedy\":",
+				   err_entry(f->code)->name,
+				   err_side_name(err_entry(f->code)->side));
+			json_put_string(b, view_str(err_entry(f->code)->remedy));
+		}
+		buf_putc(b, '}');
+	}
+	buf_puts(b, "]}\n");
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+	bool json = false, offline = false;
+	const struct cli_option options[] = {
+		{ "--json", &json, NULL, "print {healthy, findings: [{check, verdict, text, code?, …}]}" },
+		{ "--offline", &offline, NULL, "check only this guest, send nothing" },
+	};
+	const struct cli_syntax syntax = {
+		.command = "doctor",
+		.operands = "",
+		.about = "Walk the path that a secret takes and say what is wrong on which side:\n"
+			 "image, platform, TPM and AK, initdata against its register, what is measured,\n"
+			 "clock, DNS, TLS and Trustee's answer. Attests once, unless --offline.\n\n"
+			 "Exit code 0 when it all works, 1 when something fails.",
+		.options = options,
+		.n_options = ARRAY_LEN(options),
+	};
+	cleanup_free struct doctor *d = calloc(1, sizeof *d);
+	cleanup_buf struct buf out = BUF_MAX(1u << 18);
+	bool healthy = true;
+	int r = cli_parse(&syntax, argc, argv, NULL);
+
+	if (r >= 0)
+		return r;
+	if (!d)
+		return EXIT_SYSTEM;
+	d->deadline = deadline_in(DOCTOR_MS);
+	(void)snprintf(d->guest.root, sizeof d->guest.root, "%s", cli_root);
+	doctor_check_guest(d);
+	if (!offline)
+		doctor_check_trustee(d);
+	guest_close(&d->guest);
+	for (size_t i = 0; i < d->n; i++)
+		healthy = healthy && d->findings[i].verdict != VERDICT_FAIL;
+	if (json)
+		print_json(&out, d, healthy);
+	else
+		print_text(&out, d, isatty(STDOUT_FILENO));
+	r = cli_print(&out);
+	return r ? r : healthy ? EXIT_OK : EXIT_FINDINGS;
+}

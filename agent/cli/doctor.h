@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLI_DOCTOR_H
+#define CLI_DOCTOR_H
+
+#include "agent/setup/guest.h"
+
+/*
+ * `vouchsafe doctor`: checks in the order of the main path. Each records one finding; a check
+ * whose ground is missing (no platform, no URL) is skipped with the reason.
+ */
+enum verdict {
+	VERDICT_OK,
+	VERDICT_NOTE, /* works, and an operator should know */
+	VERDICT_BAD,  /* works less safely than it should: red */
+	VERDICT_FAIL, /* does not work */
+	VERDICT_SKIP,
+};
+
+struct finding {
+	const char *check; /* "tpm", "clock": stable, in the manual */
+	enum verdict verdict;
+	bool has_code;
+	enum err_code code;
+	char text[ERR_MSG_MAX];
+};
+
+#define DOCTOR_FINDINGS_MAX 32
+
+struct doctor {
+	struct guest guest;
+	bool have_platform, have_initdata, have_config, reached; /* what later checks stand on */
+	struct finding findings[DOCTOR_FINDINGS_MAX];
+	size_t n;
+	struct deadline deadline;
+};
+
+/* Record a finding. */
+void doctor_say(struct doctor *d, const char *check, enum verdict v, const char *fmt, ...)
+	PRINTF(4, 5);
+
+/* Record an error as FAIL with its code. */
+void doctor_fail(struct doctor *d, const char *check, const struct err *e);
+
+/* Checks that need no network. */
+void doctor_check_guest(struct doctor *d);
+
+/* Clock, DNS, TLS, Trustee's answer. */
+void doctor_check_trustee(struct doctor *d);
+
+#endif
