@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attester/attest.h"
+#include "attester/tpm_tss.h"
+#include "agent/crypto/pubkey.h"
+
+#include <tss2/tss2_mu.h>
+
+enum {
+	ROUNDS = 5,          /* quotes until tpm.pcr-moved */
+	SHA256_LEN = 32,
+	ALL_PCRS = 0xffffff, /* one bit a PCR */
+};
+
+#define cleanup_esys __attribute__((cleanup(esys_freep)))
+
+static void esys_freep(void *pp)
+{
+	Esys_Free(*(void **)pp);
+}
+
+static TPML_PCR_SELECTION select_pcrs(uint32_t mask)
+{
+	TPML_PCR_SELECTION s = { .count = 1 };
+
+	s.pcrSelections[0].hash = TPM2_ALG_SHA256;
+	s.pcrSelections[0].sizeofSelect = 3;
+	for (unsigned i = 0; i < 3; i++)
+		s.pcrSelections[0].pcrSelect[i] = (BYTE)(mask >> (8 * i));
+	return s;
+}
+
+/* The PCRs that a reply says it carries. Anything but a part of what was asked gives 0. */
+static uint32_t selected(const TPML_PCR_SELECTION *s, uint32_t asked)
+{
+	const TPMS_PCR_SELECTION *one = &s->pcrSelections[0];
+	uint32_t mask = 0;
+
+	if (s->count != 1 || one->hash != TPM2_ALG_SHA256)
+		return 0;
+	for (unsigned i = 0; i < one->sizeofSelect && i < sizeof one->pcrSelect; i++)
+		mask |= (uint32_t)one->pcrSelect[i] << (8 * i);
+	return (mask & ~asked) == 0 ? mask : 0;
+}
+
+/* Read the PCRs of mask; a TPM gives 8 at a time. */
+static int read_pcrs(struct tpm *op, uint32_t mask, uint8_t out[TPM_PCRS][SHA256_LEN],
+		     struct err *e)
+{
+	while (mask != 0) {
+		cleanup_esys TPML_PCR_SELECTION *got = NULL;
+		cleanup_esys TPML_DIGEST *values = NULL;
+		TPML_PCR_SELECTION want = select_pcrs(mask);
+		struct tpm_try again = { 0 };
+		uint32_t part, n = 0;
+		TSS2_RC rc;
+
+		do
+			rc = Esys_PCR_Read(op->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+					   &want, NULL, &got, &values);
+		while (tpm_again(op, &again, rc));
+		if (rc != TSS2_RC_SUCCESS)
+			return tpm_fail(op, rc, "TPM2_PCR_Read", e);
+		if (values->count == 0)
+			return err_code(e, CODE_TPM_NO_BANK, "%s: the SHA-256 bank has no PCRs",
+					op->where);
+		part = selected(got, mask);
+		for (unsigned i = 0; i < TPM_PCRS && part != 0; i++) {
+			if ((part >> i & 1) == 0)
+				continue;
+			if (n == values->count || values->digests[n].size != SHA256_LEN)
+				break;
+			memcpy(out[i], values->digests[n++].buffer, SHA256_LEN);
+			mask &= ~(UINT32_C(1) << i);
+			part &= ~(UINT32_C(1) << i);
+		}
+		if (part != 0 || n == 0 || n != values->count)
+			return err_code(e, CODE_TPM_REPLY,
+					"%s: TPM2_PCR_Read: %u digests do not fit the selection",
+					op->where, values->count);
+	}
+	return 0;
+}
+
+int tpm_pcr_read_all(struct tpm *t, uint8_t out[TPM_PCRS][32], struct err *e)
+{
+	cleanup_tpm_op struct tpm *op = NULL;
+	uint8_t pcrs[TPM_PCRS][SHA256_LEN];
+	int r = tpm_begin(&op, t, TPM_WAIT, e);
+
+	if (r < 0)
+		return r;
+	r = read_pcrs(op, ALL_PCRS, pcrs, e);
+	if (r < 0)
+		return r;
+	memcpy(out, pcrs, sizeof pcrs);
+	return 0;
+}
+
+static int check_pcr(unsigned pcr, struct err *e)
+{
+	if (pcr >= TPM_PCRS)
+		return err_set(e, ERR_USAGE, "PCR %u, allowed 0..%d", pcr, TPM_PCRS - 1);
+	return 0;
+}
+
+int tpm_pcr_read(struct tpm *t, unsigned pcr, uint8_t out[32], struct err *e)
+{
+	cleanup_tpm_op struct tpm *op = NULL;
+	uint8_t pcrs[TPM_PCRS][SHA256_LEN];
+	int r = check_pcr(pcr, e);
+
+	if (r < 0)
+		return r;
+	r = tpm_begin(&op, t, TPM_WAIT, e);
+	if (r < 0)
+		return r;
+	r = read_pcrs(op, UINT32_C(1) << pcr, pcrs, e);
+	if (r < 0)
+		return r;
+	memcpy(out, pcrs[pcr], SHA256_LEN);
+	return 0;
+}
+
+int tpm_pcr_extend(struct tpm *t, unsigned pcr, const uint8_t digest[32], struct err *e)
+{
+	cleanup_tpm_op struct tpm *op = NULL;
+	TPML_DIGEST_VALUES values = { .count = 1 };
+	uint8_t before[TPM_PCRS][SHA256_LEN];
+	struct tpm_try again = { 0 };
+	TSS2_RC rc;
+	int r = check_pcr(pcr, e);
+
+	if (r < 0)
+		return r;
+	r = tpm_begin(&op, t, TPM_WAIT, e);
+	if (r < 0)
+		return r;
+	r = read_pcrs(op, UINT32_C(1) << pcr, before, e);
+	if (r < 0)
+		return r;
+	values.digests[0].hashAlg = TPM2_ALG_SHA256;
+	memcpy(values.digests[0].digest.sha256, digest, SHA256_LEN);
+	do
+		rc = Esys_PCR_Extend(op->esys, ESYS_TR_PCR0 + pcr, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+				     ESYS_TR_NONE, &values);
+	while (tpm_again(op, &again, rc));
+	if (rc != TSS2_RC_SUCCESS) {
+		r = tpm_fail(op, rc, "TPM2_PCR_Extend", e);
+		return err_wrap(e, r, "PCR %u", pcr);
+	}
+	return 0;
+}
+
+/* --- quote -------------------------------------------------------------------------------- */
+
+void tpm_quote_done(struct tpm_quote *q)
+{
+	buf_done(&q->message);
+	buf_done(&q->signature);
+	buf_done(&q->ak);
+}
+
+/* TPM2_Quote, its two structures as bytes. */
+static int quote_once(struct tpm_quote *q, struct tpm *op, const struct tpm_key *key,
+		      struct view nonce, struct err *e)
+{
+	cleanup_esys TPM2B_ATTEST *quoted = NULL;
+	cleanup_esys TPMT_SIGNATURE *signature = NULL;
+	const TPMT_SIG_SCHEME scheme = { .scheme = TPM2_ALG_RSASSA,
+					 .details.rsassa.hashAlg = TPM2_ALG_SHA256 };
+	const TPML_PCR_SELECTION all = select_pcrs(ALL_PCRS);
+	TPM2B_DATA qualifying = { .size = (UINT16)nonce.len };
+	struct tpm_try again = { 0 };
+	uint8_t bytes[TPM_SIG_MAX];
+	size_t n = 0;
+	TSS2_RC rc;
+
+	memcpy(qualifying.buffer, nonce.p, nonce.len);
+	do
+		rc = Esys_Quote(op->esys, key->tr, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+				&qualifying, &scheme, &all, &quoted, &signature);
+	while (tpm_again(op, &again, rc));
+	if (tpm_rc_is(rc, TPM2_RC_BAD_AUTH) || tpm_rc_is(rc, TPM2_RC_AUTH_FAIL) ||
+	    tpm_rc_of_device(rc) == TPM2_RC_AUTH_UNAVAILABLE)
+		return err_code(e, CODE_TPM_BAD_AK,
+				"%s: the key at %08x cannot be used without a password or policy",
+				op->where, op->ak);
+	if (rc != TSS2_RC_SUCCESS)
+		return tpm_fail(op, rc, "TPM2_Quote", e);
+	rc = Tss2_MU_TPMT_SIGNATURE_Marshal(signature, bytes, sizeof bytes, &n);
+	if (rc != TSS2_RC_SUCCESS)
+		return tpm_fail(op, rc, "TPM2_Quote", e);
+	buf_reset(&q->message);
+	buf_reset(&q->signature);
+	buf_put(&q->message, quoted->attestationData, quoted->size);
+	buf_put(&q->signature, bytes, n);
+	return 0;
+}
+
+/* Hold the TPM's answer to the question. covers: false when a PCR moved since. */
+static int check_quote(bool *covers, const struct tpm_quote *q, struct view nonce, struct err *e)
+{
+	struct attest a;
+	struct view block;
+	int r;
+
+	r = buf_check(&q->message, "quote", e);
+	if (r == 0)
+		r = buf_check(&q->signature, "quote's signature", e);
+	if (r < 0)
+		return r;
+	if (attest_parse(&a, buf_view(&q->message), e) < 0 ||
+	    attest_signature_parse(&block, buf_view(&q->signature), e) < 0)
+		return err_wrap_code(e, CODE_TPM_REPLY, "TPM2_Quote");
+	r = attest_check(&a, nonce, e);
+	if (r < 0)
+		return r;
+	r = pubkey_rsa_verify_sha256(buf_view(&q->ak), buf_view(&q->message), block, e);
+	if (r == -ERR_VERIFY)
+		return err_wrap_code(e, CODE_TPM_REPLY, "the quote is not signed by the AK");
+	if (r < 0)
+		return r;
+	return attest_covers(covers, &a, q->pcrs, e);
+}
+
+static int quote_until_still(struct tpm_quote *q, struct tpm *op, struct view nonce, struct err *e)
+{
+	cleanup_tpm_key struct tpm_key key = { .tr = ESYS_TR_NONE };
+	bool covers = false;
+	int r = tpm_key_load(op, &key, e);
+
+	if (r < 0)
+		return r;
+	r = tpm_key_spki(&q->ak, &key, e);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		r = quote_once(q, op, &key, nonce, e);
+		if (r == 0)
+			r = read_pcrs(op, ALL_PCRS, q->pcrs, e);
+		if (r == 0)
+			r = check_quote(&covers, q, nonce, e);
+		if (r < 0 || covers)
+			return r;
+	}
+	return err_code(e, CODE_TPM_PCR_MOVED, "%s: PCRs moved during each of %d quotes", op->where,
+			ROUNDS);
+}
+
+int tpm_quote(struct tpm *t, struct tpm_quote *out, struct view nonce, struct err *e)
+{
+	cleanup_tpm_op struct tpm *op = NULL;
+	cleanup_tpm_quote struct tpm_quote q = { .message = BUF_MAX(TPM_ATTEST_MAX),
+						 .signature = BUF_MAX(TPM_SIG_MAX),
+						 .ak = BUF_MAX(TPM_SPKI_MAX) };
+	int r;
+
+	if (nonce.len == 0 || nonce.len > ATTEST_NONCE_MAX)
+		return err_set(e, ERR_USAGE, "nonce of %zu bytes, allowed 1..%d", nonce.len,
+			       ATTEST_NONCE_MAX);
+	r = tpm_begin(&op, t, TPM_WAIT, e);
+	if (r < 0)
+		return r;
+	r = quote_until_still(&q, op, nonce, e);
+	if (r < 0)
+		return r;
+	*out = q;
+	q = (struct tpm_quote){ 0 };
+	return 0;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attester/tpm_evidence.h"
+#include "agent/base/enc.h"
+
+extern const struct attester attester_tpm;
+
+void tpm_cut32(uint8_t out[32], struct view in)
+{
+	const uint8_t zero[32] = { 0 };
+	size_t n = in.len < 32 ? in.len : 32;
+
+	memcpy(out, zero, 32);
+	if (n > 0)
+		memcpy(out, in.p, n);
+}
+
+int tpm_pcr_binding(enum binding *out, const uint8_t pcr[32], struct view digest, struct err *e)
+{
+	const uint8_t zero[32] = { 0 };
+	uint8_t cut[32];
+	const struct view parts[] = { { zero, 32 }, { cut, 32 } };
+	struct digest bound;
+	int r;
+
+	tpm_cut32(cut, digest);
+	r = digest_parts(&bound, HASH_SHA256, parts, ARRAY_LEN(parts), e);
+	if (r < 0)
+		return r;
+	if (memcmp(pcr, zero, 32) == 0)
+		*out = BINDING_EMPTY;
+	else
+		*out = memcmp(pcr, bound.b, 32) == 0 ? BINDING_MATCHES : BINDING_OTHER;
+	return 0;
+}
+
+void tpm_evidence_json(struct buf *out, const struct tpm_quote *q)
+{
+	buf_puts(out, "{\"tpm_quote\":{\"signature\":\"");
+	enc_base64(out, ENC_B64, buf_view(&q->signature));
+	buf_puts(out, "\",\"message\":\"");
+	enc_base64(out, ENC_B64, buf_view(&q->message));
+	buf_puts(out, "\",\"pcrs\":[");
+	for (unsigned i = 0; i < TPM_PCRS; i++) {
+		buf_puts(out, i ? ",\"" : "\"");
+		enc_hex(out, (struct view){ q->pcrs[i], 32 });
+		buf_putc(out, '"');
+	}
+	buf_puts(out, "]},\"ak_public\":\"");
+	enc_base64(out, ENC_B64, buf_view(&q->ak));
+	buf_puts(out, "\"}");
+}
+
+static bool detect(const struct attester_env *env)
+{
+	return env->tpm != NULL;
+}
+
+static int need_tpm(const struct attester_env *env, struct err *e)
+{
+	return env->tpm ? 0 : err_code(e, CODE_TPM_NONE, "no TPM was opened");
+}
+
+static int evidence(const struct attester_env *env, struct view report_data, char **json,
+		    struct err *e)
+{
+	cleanup_tpm_quote struct tpm_quote q = { 0 };
+	cleanup_buf struct buf text = BUF_MAX(EVIDENCE_MAX);
+	uint8_t nonce[32];
+	int r;
+
+	if (report_data.len == 0 || report_data.len > REPORT_DATA_MAX)
+		return err_set(e, ERR_USAGE, "report data of %zu bytes, allowed 1..%d",
+			       report_data.len, REPORT_DATA_MAX);
+	r = need_tpm(env, e);
+	if (r < 0)
+		return r;
+	tpm_cut32(nonce, report_data);
+	r = tpm_quote(env->tpm, &q, (struct view){ nonce, sizeof nonce }, e);
+	if (r < 0)
+		return r;
+	tpm_evidence_json(&text, &q);
+	r = buf_check(&text, "tpm evidence", e);
+	if (r < 0)
+		return r;
+	*json = buf_take(&text);
+	return *json ? 0 : err_set(e, ERR_NOMEM, "no memory for tpm evidence");
+}
+
+static int binding(const struct attester_env *env, struct view digest, enum binding *out,
+		   struct err *e)
+{
+	uint8_t pcr[32];
+	int r = need_tpm(env, e);
+
+	if (r < 0)
+		return r;
+	r = tpm_pcr_read(env->tpm, env->initdata_pcr, pcr, e);
+	if (r < 0)
+		return r;
+	return tpm_pcr_binding(out, pcr, digest, e);
+}
+
+/* Two that bind at once both saw an empty register: the value afterwards tells. */
+static int bind_digest(const struct attester_env *env, struct view digest, struct err *e)
+{
+	enum binding now;
+	uint8_t cut[32];
+	int r = need_tpm(env, e);
+
+	if (r < 0)
+		return r;
+	tpm_cut32(cut, digest);
+	r = tpm_pcr_extend(env->tpm, env->initdata_pcr, cut, e);
+	if (r < 0)
+		return r;
+	r = binding(env, digest, &now, e);
+	if (r < 0)
+		return r;
+	if (now != BINDING_MATCHES)
+		return err_code(e, CODE_INITDATA_PCR8_IN_USE,
+				"PCR %u does not hold the expected value after it was extended",
+				env->initdata_pcr);
+	return 0;
+}
+
+const struct attester attester_tpm = {
+	.name = "tpm",
+	.detect = detect,
+	.evidence = evidence,
+	.binding = binding,
+	.bind = bind_digest,
+	.text_needs_sha256 = true,
+};

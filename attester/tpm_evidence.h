@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ATTESTER_TPM_EVIDENCE_H
+#define ATTESTER_TPM_EVIDENCE_H
+
+#include "attester/attester.h"
+#include "attester/tpm.h"
+
+/*
+ * The platform "tpm", without the TPM: what is done with the values it gives. For tpm_evidence.c
+ * and its tests. Source: spec/evidence.md 2.5, 3.1, 4.2.
+ */
+
+/* The first 32 bytes of in, zero padded: what a quote carries of the report data, and PCR 8 of a digest. */
+void tpm_cut32(uint8_t out[32], struct view in);
+
+/*
+ * What a PCR says about a digest: all zero is empty; SHA-256(32 zero bytes, then the first 32 bytes
+ * of the digest) matches. Errors: ERR_CRYPTO.
+ */
+int tpm_pcr_binding(enum binding *out, const uint8_t pcr[32], struct view digest, struct err *e)
+	MUST_CHECK;
+
+/*
+ * Append the evidence:
+ *   {"tpm_quote":{"signature":b64 TPMT_SIGNATURE,"message":b64 TPMS_ATTEST,"pcrs":[24 × hex]},
+ *    "ak_public":b64 SubjectPublicKeyInfo}
+ * without white space, base64 standard and padded.
+ */
+void tpm_evidence_json(struct buf *out, const struct tpm_quote *q);
+
+#endif
