@@ -2,7 +2,7 @@
 #ifndef CRYPTO_OSSL_H
 #define CRYPTO_OSSL_H
 
-#include "agent/base/err.h"
+#include "agent/base/json.h"
 #include "agent/crypto/teekey.h"
 
 #include <openssl/bio.h>
@@ -60,5 +60,17 @@ int ossl_err(struct err *e, const char *what);
  * Errors: ERR_NOMEM when the memory cannot be locked.
  */
 int ossl_locked_heap(struct err *e) MUST_CHECK;
+
+/*
+ * Import an EC key from a JWK: kty "EC", this crv, x and y of exactly the curve's width, the
+ * point on the curve. Other members are unread.
+ *
+ * crv      "P-256" or "P-521"
+ * private  want d too, of exactly the width and belonging to x and y; P-256 only
+ *
+ * Errors: ERR_FORMAT, ERR_NOMEM, ERR_CRYPTO.
+ */
+int ossl_ec_from_jwk(EVP_PKEY **out, const struct json *jwk, const char *crv, bool private_key,
+		     struct err *e) MUST_CHECK;
 
 #endif
