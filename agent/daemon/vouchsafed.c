@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/api/ttrpc_server.h"
+#include "agent/base/fs.h"
+#include "agent/base/log.h"
+#include "agent/base/notify.h"
+#include "agent/base/version.h"
+#include "agent/daemon/sandbox.h"
+#include "agent/daemon/vouchsafed_serve.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+/* Exit codes, as in vouchsafed(8): 0 stopped, 64 usage, 71 system, 78 everything about this guest. */
+enum { OK = 0, USAGE = 64, SYSTEM = 71, GUEST = 78 };
+
+enum {
+	SOCKET_MODE = 0660,
+	FOLDER_MODE = 0755,
+	DRAIN_MS = 10 * 1000,
+	PING_MS = 2000,
+	STATUS_MS = 5000,
+};
+
+struct options {
+	const char *root;
+	enum log_level level;
+};
+
+static void help(void)
+{
+	printf("Usage: vouchsafed [--log LEVEL]\n\n"
+	       "Attests this guest to the Trustee that its measured initdata names and serves unsealed\n"
+	       "secrets on %s. Started by vouchsafed.service\n"
+	       "after vouchsafe-initdata.service; takes no configuration but the measured one.\n\n"
+	       "Options:\n"
+	       "  --log LEVEL  error, warn, info (default) or debug\n"
+	       "  --version    version and build\n%s\n"
+	       "Signals: TERM and INT end it after the calls in flight. See vouchsafed(8).\n",
+	       GUEST_CDH_SOCKET,
+	       version_is_dev ? "  --root DIR   prefix of every path (development builds)\n" : "");
+}
+
+/* -1 to go on, else the exit code. */
+static int parse(struct options *o, int argc, char **argv)
+{
+	struct err e;
+
+	for (int i = 1; i < argc; i++) {
+		const char *a = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+
+		if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) {
+			help();
+			return OK;
+		}
+		if (strcmp(a, "--version") == 0) {
+			printf("vouchsafed %s\n", version_text);
+			return OK;
+		}
+		if (strcmp(a, "--log") == 0 && value) {
+			if (log_level_parse(&o->level, value, &e) < 0) {
+				log_err(LOG_LEVEL_ERROR, "bad option", &e);
+				return USAGE;
+			}
+			i++;
+		} else if (version_is_dev && strcmp(a, "--root") == 0 && value) {
+			o->root = value;
+			i++;
+		} else {
+			fprintf(stderr, "vouchsafed: unknown option %s; see --help\n", a);
+			return USAGE;
+		}
+	}
+	return -1;
+}
+
+static void say_what_it_is(const struct guest *g)
+{
+	const struct guest_config *c = &g->config;
+
+	if (version_is_dev)
+		log_warn("DEVELOPMENT build: every permit is granted", "version=\"%s\"", version_text);
+	log_info("guest is ready", "platform=%s bound=%s initdata_text=%s trustee=%s pinned=%s",
+		 g->attester->name, g->bound ? "yes" : "no", g->send_initdata ? "sent" : "kept",
+		 c->kbs_url ? c->kbs_url : "none", c->kbs_cert ? "yes" : "no");
+	if (!g->bound)
+		log_warn("running unbound: nothing vouches for the initdata", "platform=%s",
+			 g->attester->name);
+	if (c->plain_http)
+		log_warn("Trustee is spoken to over plain http", "anchors=%s",
+			 c->allow_http_anchors ? "allowed" : "refused");
+	if (c->skip_sealed_verification)
+		log_warn("sealed secrets' signatures are not verified", "%s", "");
+	if (!g->image.measured && g->image.present)
+		log_warn("configuration not measured", "why=\"%s\"", g->image.why_not);
+}
+
+/* The socket, made before privilege goes, owned by the user that serves it. */
+static int open_socket(struct ttrpc_server *server, const struct guest *g,
+		       const struct api_method *methods, size_t n, struct err *e)
+{
+	cleanup_free char *path = fs_join(g->root, GUEST_CDH_SOCKET);
+	cleanup_free char *folder = path ? strdup(path) : NULL;
+	gid_t gid = geteuid() == 0 ? SANDBOX_GID : (gid_t)-1;
+	int r;
+
+	if (!folder)
+		return err_set(e, ERR_NOMEM, "no memory for a path");
+	*strrchr(folder, '/') = '\0';
+	r = fs_mkdirs(folder, FOLDER_MODE, e);
+	if (r < 0)
+		return r;
+	return ttrpc_server_listen(server, path, SOCKET_MODE, gid, methods, n, e);
+}
+
+static void tell_status(const struct guest *g)
+{
+	char text[512];
+	struct kbs_stats s = { 0 };
+
+	if (g->n_trustees > 0)
+		kbs_stats(g->trustees[0].kbs, &s);
+	(void)snprintf(text, sizeof text,
+		       "STATUS=platform %s, Trustee %.200s, %llu attestations, token %s", g->attester->name,
+		       g->config.kbs_url ? g->config.kbs_url : "none",
+		       (unsigned long long)(s.handshakes - s.handshakes_failed),
+		       s.token_left_ms > 0 ? "valid" : "none yet");
+	(void)notify_send(text, NULL);
+}
+
+/* Until a signal to stop; keeps the watchdog fed only while the server goes round. */
+static void wait_for_end(struct ttrpc_server *server, const struct guest *g, int signals)
+{
+	long dog_ms = notify_watchdog_ms();
+	int timeout = dog_ms > 0 && dog_ms < STATUS_MS ? (int)dog_ms : STATUS_MS;
+	struct pollfd p = { .fd = signals, .events = POLLIN };
+	struct err e;
+
+	for (;;) {
+		int n = poll(&p, 1, timeout);
+
+		if (n > 0)
+			return;
+		if (n < 0 && errno != EINTR)
+			return;
+		tell_status(g);
+		if (ttrpc_server_ping(server, PING_MS, &e) < 0)
+			log_err(LOG_LEVEL_ERROR, "the server does not go round", &e);
+		else if (dog_ms > 0)
+			(void)notify_send("WATCHDOG=1", NULL);
+	}
+}
+
+static int serve_guest(struct guest *g, int signals, struct err *e)
+{
+	struct serve serve = { 0 };
+	struct cdh_backend backend;
+	struct ttrpc_server *server = NULL;
+	struct api_method methods[CDH_METHODS];
+	const struct ttrpc_config config = { .uids = g->config.peer_uids, .n_uids = g->config.n_peer_uids };
+	int r;
+
+	r = serve_open(&serve, g, e);
+	if (r < 0)
+		return r;
+	backend = serve_backend(&serve);
+	cdh_methods(methods, &backend);
+	if ((r = ttrpc_server_new(&server, &config, e)) < 0 ||
+	    (r = open_socket(server, g, methods, CDH_METHODS, e)) < 0 || (r = sandbox_drop(e)) < 0 ||
+	    (r = sandbox_syscalls(e)) < 0 || (r = ttrpc_server_start(server, e)) < 0) {
+		ttrpc_server_free(server);
+		serve_close(&serve);
+		return r;
+	}
+	say_what_it_is(g);
+	(void)notify_send("READY=1", NULL);
+	tell_status(g);
+	wait_for_end(server, g, signals);
+	log_info("stopping", "drain_ms=%d", DRAIN_MS);
+	(void)notify_send("STOPPING=1", NULL);
+	if (ttrpc_server_drain(server, deadline_in(DRAIN_MS), e) < 0)
+		log_err(LOG_LEVEL_WARN, "calls were cut off", e);
+	/* Methods may still wait for Trustee: what they hold is erased by the end of the process. */
+	return 0;
+}
+
+static int block_signals(struct err *e)
+{
+	sigset_t set;
+	int fd;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+		return err_sys(e, errno, "block signals");
+	(void)signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	return fd >= 0 ? fd : err_sys(e, errno, "signalfd");
+}
+
+int main(int argc, char **argv)
+{
+	static struct guest guest;
+	struct options o = { .root = "", .level = LOG_LEVEL_INFO };
+	struct err e;
+	int signals;
+	int r = parse(&o, argc, argv);
+
+	if (r >= 0)
+		return r;
+	log_set_level(o.level);
+	(void)umask(0022);
+	if (strlen(o.root) >= sizeof guest.root) {
+		fprintf(stderr, "vouchsafed: --root is too long\n");
+		return USAGE;
+	}
+	(void)snprintf(guest.root, sizeof guest.root, "%s", o.root);
+	signals = block_signals(&e);
+	if (signals < 0 || sandbox_limits(&e) < 0) {
+		log_err(LOG_LEVEL_ERROR, "cannot start", &e);
+		return SYSTEM;
+	}
+	r = guest_open(&guest, &e);
+	if (r == 0)
+		r = serve_guest(&guest, signals, &e);
+	if (r < 0) {
+		log_err(LOG_LEVEL_ERROR, "cannot serve", &e);
+		(void)notify_send("STATUS=failed; see the log and vouchsafe doctor", NULL);
+		return GUEST;
+	}
+	return OK;
+}

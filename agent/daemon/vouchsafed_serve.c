@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/daemon/vouchsafed_serve.h"
+#include "agent/base/log.h"
+
+/*
+ * What is cached under one generation dies with it: a new token or a denial of any Trustee
+ * changes the sum, and nothing outlives the token that ends first.
+ */
+static uint64_t generation(struct guest *g)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < g->n_trustees; i++)
+		sum += kbs_generation(g->trustees[i].kbs);
+	return sum;
+}
+
+static int64_t first_end_ms(struct guest *g)
+{
+	int64_t end = 0;
+
+	for (size_t i = 0; i < g->n_trustees; i++) {
+		int64_t t = kbs_token_end_ms(g->trustees[i].kbs);
+
+		if (t > 0 && (end == 0 || t < end))
+			end = t;
+	}
+	return end;
+}
+
+static int resource(void *ctx, struct secret *out, const struct uri *uri, struct deadline d,
+		    struct err *e)
+{
+	struct serve *s = ctx;
+	struct kbs *k = guest_trustee_for(s->guest, uri, e);
+
+	return k ? kbs_get(k, out, uri, d, e) : -(int)ERR_NOTFOUND;
+}
+
+static struct view key_of(struct buf *b, const char *what, const char *name, struct view text)
+{
+	buf_puts(b, what);
+	buf_putc(b, 0);
+	buf_puts(b, name ? name : "");
+	buf_putc(b, 0);
+	buf_putv(b, text);
+	return buf_view(b);
+}
+
+/* Store unless the generation moved meanwhile; a full cache or no memory is no error of the call. */
+static void remember(struct serve *s, struct view key, const struct secret *value, uint64_t before)
+{
+	struct err e;
+
+	if (generation(s->guest) != before)
+		return;
+	if (cache_put(s->cache, key, value, before, first_end_ms(s->guest), &e) < 0)
+		log_debug("not cached", "what=\"%s\"", e.msg);
+}
+
+/* A signing key at Trustee: one read serves all secrets that it signed, for a minute. */
+static int signing_key(void *ctx, struct secret *out, const struct uri *uri, struct deadline d,
+		       struct err *e)
+{
+	struct serve *s = ctx;
+	cleanup_buf struct buf b = BUF_MAX(2 * URI_MAX);
+	struct view key = key_of(&b, "key", NULL, view_str(uri->text));
+	int r;
+
+	if (cache_get(s->cache, out, key, generation(s->guest), e) == 0)
+		return 0;
+	r = resource(ctx, out, uri, d, e);
+	if (r == 0)
+		remember(s, key, out, generation(s->guest));
+	return r;
+}
+
+static int unseal_cached(void *ctx, const char *name, struct view sealed, struct secret *out,
+			 struct err *e)
+{
+	struct serve *s = ctx;
+	cleanup_buf struct buf b = BUF_MAX(SEALED_TEXT_MAX + 1024);
+	struct view key = key_of(&b, "sealed", name, sealed);
+
+	if (buf_check(&b, "a sealed secret", e) < 0)
+		return CDH_NOT_HERE;
+	return cache_get(s->cache, out, key, generation(s->guest), e) == 0 ? 0 : CDH_NOT_HERE;
+}
+
+static int unseal(void *ctx, const char *name, struct view sealed, struct deadline d,
+		  struct secret *out, struct err *e)
+{
+	struct serve *s = ctx;
+	cleanup_buf struct buf b = BUF_MAX(SEALED_TEXT_MAX + 1024);
+	int r;
+
+	r = sealed_unseal(out, &s->rules, name, sealed, d, e);
+	if (r == 0)
+		remember(s, key_of(&b, "sealed", name, sealed), out, generation(s->guest));
+	return r;
+}
+
+static int get_resource(void *ctx, struct view text, struct deadline d, struct secret *out,
+			struct err *e)
+{
+	struct uri uri;
+	int r = uri_parse(&uri, text, e);
+
+	return r < 0 ? r : resource(ctx, out, &uri, d, e);
+}
+
+static void failed(void *ctx, const char *method, const struct api_call *call, const struct err *e)
+{
+	(void)ctx;
+	log_warn("call failed", "method=%s uid=%u pid=%d name=%s code=%s kind=%s side=%s what=\"%s\"",
+		 method, call->peer.uid, call->peer.pid, call->name ? call->name : "-", err_name(e),
+		 err_kind_name(e->kind), err_side_name(err_entry(e->code)->side), e->msg);
+}
+
+int serve_open(struct serve *s, struct guest *g, struct err *e)
+{
+	s->guest = g;
+	guest_sealed_rules(&s->rules, g, s->credential_dir);
+	s->rules.resource = resource;
+	s->rules.signing_key = signing_key;
+	s->rules.resource_ctx = s;
+	return cache_new(&s->cache, e);
+}
+
+void serve_close(struct serve *s)
+{
+	cache_free(s->cache);
+	s->cache = NULL;
+}
+
+struct cdh_backend serve_backend(struct serve *s)
+{
+	return (struct cdh_backend){
+		.unseal = unseal,
+		.unseal_cached = unseal_cached,
+		.get_resource = get_resource,
+		.failed = failed,
+		.ctx = s,
+	};
+}
