@@ -68,6 +68,11 @@ units := $(patsubst test/unit/%.c,$(B)/unit/%,$(unit_src))
 fuzzers := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 
 .DEFAULT_GOAL := all
+ifneq ($(DEV),)
+ifneq ($(filter install,$(MAKECMDGOALS)),)
+$(error DEV=1: a development build grants every permit and is not installed)
+endif
+endif
 all: $(programs)
 
 # --- objects and archives ---------------------------------------------------
@@ -105,8 +110,10 @@ $(B)/vouchsafed: $(call obj,$(vouchsafed_src)) $(call archives_of,$(needs_setup)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -lseccomp -o $@
 $(B)/vouchsafe: $(call obj,$(vouchsafe_src)) $(call archives_of,$(needs_setup))
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -o $@
-$(B)/vouchsafe-oci: $(call obj,$(oci_src)) $(call archives_of,initdata mounts api crypto base)
-	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,initdata mounts api crypto base) -o $@
+# setup only for the image's permits: what else lies in that archive is not pulled in.
+oci_rooms := setup initdata mounts api crypto base
+$(B)/vouchsafe-oci: $(call obj,$(oci_src)) $(call archives_of,$(oci_rooms))
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(oci_rooms)) -o $@
 
 # --- unit tests: one binary a file, linked with only what its room may use ----
 define unit_rule
@@ -116,6 +123,11 @@ $(B)/unit/$(1)/%: $(B)/test/unit/$(1)/%.o $(B)/test/test.o $(call archives_of,$(
 endef
 $(foreach r,$(rooms),$(eval $(call unit_rule,$(r))))
 .SECONDARY:
+
+# --- what the integration tests and the bench need besides -------------------
+tools :=
+-include test/tools/tools.mk
+-include test/bench/bench.mk
 
 # --- fuzzing (clang, libFuzzer) -----------------------------------------------
 # Built by a second make in its own tree with its own compiler and flags.
@@ -129,23 +141,66 @@ fuzz-targets: $(fuzzers)
 fuzz: fuzz-build
 	test/fuzz/run.sh build/fuzz/fuzz $(FUZZ_SECONDS)
 
+# --- manual pages ---------------------------------------------------------------
+man_src := $(wildcard agent/man/*.scd)
+man := $(patsubst agent/man/%.scd,$(B)/man/%,$(man_src)) $(B)/man/vouchsafe-codes.7
+$(B)/man/%: agent/man/%.scd
+	@mkdir -p $(@D)
+	scdoc < $< > $@
+# The catalogue's page is made from the program that knows it.
+$(B)/man/vouchsafe-codes.7: agent/man/codes.sh $(B)/vouchsafe
+	@mkdir -p $(@D)
+	sh agent/man/codes.sh $(B)/vouchsafe | scdoc > $@
+
 # --- what people call ---------------------------------------------------------
-check: all $(units) lint
+#: make            build vouchsafed, vouchsafe and vouchsafe-oci (DEV=1: a development build)
+#: make demo       install what is missing and run the main job end to end
+demo:
+	@sh test/demo/demo.sh
+
+#: make check      every test that needs no VM (REQUIRE_ALL=1: a skip is a failure)
+check: all dev $(units) $(tools) lint
 	test/check.sh $(B)
+#: make unit       the unit tests only
 unit: $(units)
 	test/check.sh --unit $(B)
+dev:
+	+$(MAKE) --no-print-directory DEV=1 B=$(B)/dev all
+#: make asan       unit tests under address, undefined and leak sanitizers
 asan:
 	+$(MAKE) B=build/asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' unit
+#: make tsan       unit tests under the thread sanitizer
 tsan:
 	+$(MAKE) B=build/tsan CFLAGS='-O1 -g -fsanitize=thread' unit
-
+#: make fuzz       every fuzz target for FUZZ_SECONDS (60)
+#: make bench      measure against the bare floor, print a table
+#: make lint       who includes whom, banned calls, long functions, licence lines
 lint:
 	@awk -f test/lint/includes.awk $$(find agent attester initdata mounts test -name '*.[ch]' | sort)
 	@awk -f test/lint/functions.awk $$(find agent attester initdata mounts -name '*.c' | sort)
 	@test/lint/tree.sh
-
+#: make format     clang-format over the tree
 format:
 	clang-format -i $$(find agent attester initdata mounts test -name '*.[ch]')
+
+#: make man        the manual pages (scdoc)
+man: $(man)
+#: make install    DESTDIR and PREFIX are honoured; refuses a development build
+install: all man
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/vouchsafe
+	install -s -m 0755 $(B)/vouchsafe $(B)/vouchsafe-oci $(DESTDIR)$(PREFIX)/bin/
+	install -s -m 0755 $(B)/vouchsafed $(DESTDIR)$(PREFIX)/libexec/vouchsafe/
+	for m in $(notdir $(man)); do \
+		d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; \
+		install -d $$d && install -m 0644 $(B)/man/$$m $$d/ || exit 1; \
+	done
+	install -d $(DESTDIR)$(PREFIX)/share/doc/vouchsafe
+	install -m 0644 README.md SECURITY.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vouchsafe/
+#: make dist       a source archive of HEAD
+dist:
+	@mkdir -p build
+	git archive --format=tar --prefix=vouchsafe-$(VERSION)/ HEAD | gzip -n9 > build/vouchsafe-$(VERSION).tar.gz
+	@echo build/vouchsafe-$(VERSION).tar.gz
 
 clean:
 	rm -rf build
@@ -153,6 +208,6 @@ clean:
 help:
 	@sed -n 's/^#: //p' Makefile
 
-.PHONY: all check unit asan tsan fuzz fuzz-build fuzz-targets lint format clean help FORCE
+.PHONY: all demo check unit dev asan tsan fuzz fuzz-build fuzz-targets bench lint format man install dist clean help FORCE
 FORCE:
 -include $(shell find $(B) -name '*.d' -not -path '$(B)/asan/*' -not -path '$(B)/tsan/*' -not -path '$(B)/fuzz/*' -not -path '$(B)/dev/*' 2>/dev/null)
