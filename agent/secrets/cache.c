@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/secrets/cache.h"
+#include "agent/base/clock.h"
 #include "agent/crypto/digest.h"
 
 #include <pthread.h>
@@ -12,6 +13,7 @@ struct entry {
 };
 
 struct cache {
+	int64_t (*now_ms)(void);
 	pthread_mutex_t lock; /* guards all below */
 	uint64_t generation;
 	uint64_t tick;
@@ -29,8 +31,14 @@ int cache_new(struct cache **out, struct err *e)
 		free(c);
 		return err_set(e, ERR_NOMEM, "no memory for the cache of secrets");
 	}
+	c->now_ms = clock_boot_ms;
 	*out = c;
 	return 0;
+}
+
+void cache_use_clock(struct cache *c, int64_t (*now_ms)(void))
+{
+	c->now_ms = now_ms;
 }
 
 /* What a value of n bytes costs in locked memory: each has pages of its own. */
@@ -78,19 +86,6 @@ static void sweep(struct cache *c, uint64_t generation, int64_t now_ms)
 			drop(c, &c->entry[i]);
 }
 
-/* The digest over kind, name and text; the name's length keeps the two apart. */
-static int key_of(struct digest *out, const struct cache_lookup *what, struct err *e)
-{
-	uint64_t head[3] = { what->what, what->name != NULL, what->name ? strlen(what->name) : 0 };
-	const struct view parts[] = {
-		{ (const uint8_t *)head, sizeof head },
-		view_str(what->name),
-		what->text,
-	};
-
-	return digest_parts(out, HASH_SHA256, parts, ARRAY_LEN(parts), e);
-}
-
 static struct entry *find(struct cache *c, const struct digest *key)
 {
 	for (size_t i = 0; i < CACHE_ENTRIES; i++)
@@ -118,26 +113,28 @@ static int get_locked(struct cache *c, struct secret *out, const struct digest *
 
 	if (!t) {
 		c->misses++;
-		return 0;
+		return CACHE_MISS;
 	}
+	r = copy(out, &t->value, e);
+	if (r < 0)
+		return r;
 	c->hits++;
 	t->used = ++c->tick;
-	r = copy(out, &t->value, e);
-	return r < 0 ? r : 1;
+	return 0;
 }
 
-int cache_get(struct cache *c, struct secret *out, const struct cache_lookup *what,
-	      uint64_t generation, int64_t now_ms, struct err *e)
+int cache_get(struct cache *c, struct secret *out, struct view key, uint64_t generation,
+	      struct err *e)
 {
-	struct digest key;
-	int r = key_of(&key, what, e);
+	struct digest d;
+	int r = digest_of(&d, HASH_SHA256, key, e);
 
 	if (r < 0)
 		return r;
 	(void)pthread_mutex_lock(&c->lock);
-	sweep(c, generation, now_ms);
+	sweep(c, generation, c->now_ms());
 	/* A caller that read its generation before the last change must not see what came after. */
-	r = generation == c->generation ? get_locked(c, out, &key, e) : 0;
+	r = generation == c->generation ? get_locked(c, out, &d, e) : CACHE_MISS;
 	(void)pthread_mutex_unlock(&c->lock);
 	return r;
 }
@@ -176,29 +173,34 @@ static void put_locked(struct cache *c, const struct digest *key, struct secret 
 	c->entries++;
 }
 
-void cache_put(struct cache *c, const struct cache_lookup *what, const struct secret *value,
-	       uint64_t generation, int64_t token_end_ms, int64_t now_ms)
+int cache_put(struct cache *c, struct view key, const struct secret *value, uint64_t generation,
+	      int64_t token_end_ms, struct err *e)
 {
 	cleanup_secret struct secret own = { 0 };
-	struct digest key;
-	int64_t end_ms = now_ms + CACHE_LIFE_MS;
+	int64_t now_ms = c->now_ms(), end_ms = now_ms + CACHE_LIFE_MS;
+	struct digest d;
+	int r;
 
 	if (token_end_ms < end_ms)
 		end_ms = token_end_ms;
 	if (end_ms <= now_ms || value->len == 0 || locked_size(value->len) > CACHE_BYTES)
-		return;
-	if (key_of(&key, what, NULL) < 0 || copy(&own, value, NULL) < 0)
-		return;
+		return 0;
+	r = digest_of(&d, HASH_SHA256, key, e);
+	if (r == 0)
+		r = copy(&own, value, e);
+	if (r < 0)
+		return r;
 	(void)pthread_mutex_lock(&c->lock);
 	sweep(c, generation, now_ms);
 	if (generation == c->generation)
-		put_locked(c, &key, &own, end_ms);
+		put_locked(c, &d, &own, end_ms);
 	(void)pthread_mutex_unlock(&c->lock);
+	return 0;
 }
 
-int64_t cache_sweep(struct cache *c, uint64_t generation, int64_t now_ms)
+int64_t cache_sweep(struct cache *c, uint64_t generation)
 {
-	int64_t left = -1;
+	int64_t now_ms = c->now_ms(), left = -1;
 
 	(void)pthread_mutex_lock(&c->lock);
 	sweep(c, generation, now_ms);
