@@ -14,8 +14,8 @@
 #define INITDATA_TEXT_MAX    (4u << 20) /* after gunzip; bytes */
 
 struct initdata {
-	struct buf text;      /* the exact bytes; owned */
-	struct toml *toml;    /* owned */
+	struct buf text;   /* the exact bytes; owned */
+	struct toml *toml; /* owned */
 	enum hash_alg alg;
 	struct digest digest; /* over text */
 };
@@ -23,33 +23,46 @@ struct initdata {
 #define cleanup_initdata __attribute__((cleanup(initdata_done)))
 
 /*
- * Read what was delivered: TOML text, or base64 (line breaks allowed) of gzip of it; which of
- * the two is decided by trying base64 first, since no initdata text is valid base64.
+ * Read what was delivered: base64 (line breaks allowed) of gzip of TOML text, or the text itself.
+ * Initdata text has quotes or brackets, which base64 has not: that decides.
  *
- * out  zeroed by the caller; set on success only
+ * out        zeroed by the caller; set on success only
+ * delivered  at most INITDATA_ENCODED_MAX bytes
  *
  * Errors: initdata.too-large, initdata.encoding, initdata.syntax (line and column),
- * initdata.schema, initdata.version, initdata.algorithm.
+ * initdata.schema, initdata.version, initdata.algorithm; ERR_NOMEM, ERR_CRYPTO.
  */
 int initdata_load(struct initdata *out, struct view delivered, struct err *e) MUST_CHECK;
 
-/* The same for text only. */
+/* The same for text only, of at most INITDATA_TEXT_MAX bytes. */
 int initdata_load_text(struct initdata *out, struct view text, struct err *e) MUST_CHECK;
 
 void initdata_done(struct initdata *d);
 
-/* A [data] member's text, NUL-terminated, borrowed; NULL when there is none. */
+/* A [data] member's text, NUL-terminated, borrowed; NULL when there is none. len may be NULL. */
 const char *initdata_get(const struct initdata *d, const char *key, size_t *len);
 
-/* Append base64(gzip(text)), without a line break. */
+/* The table [data], for who wants all members: each is a string. */
+const struct toml *initdata_data(const struct initdata *d);
+
+/* Append base64(gzip(text)), without a line break. Errors: ERR_NOMEM, ERR_LIMIT (out's cap). */
 int initdata_encode(struct buf *out, struct view text, struct err *e) MUST_CHECK;
 
-/* What the registers hold for a digest. Source: spec/local-api.md 5.2. */
-void initdata_pcr_event(uint8_t out[32], const struct digest *d); /* what extends the PCR: the first 32 bytes */
-int initdata_pcr_value(uint8_t out[32], const struct digest *d, struct err *e) MUST_CHECK; /* SHA-256(0^32, event) */
-void initdata_field(uint8_t *out, size_t size, const struct digest *d); /* HOST_DATA 32, MRCONFIGID 48: cut or padded with zeros */
+/* What registers hold for a digest. Source: spec/local-api.md 5.2. */
 
-/* CAA's initdata for a pod without: sha256, version 0.1.0, an empty aa.toml. Exact text of upstream, static. */
+/* What the PCR is extended with: the first 32 bytes. */
+void initdata_pcr_event(uint8_t out[32], const struct digest *d);
+
+/* The PCR after that, when it was zero before: SHA-256(32 zeros, event). Errors: ERR_CRYPTO. */
+int initdata_pcr_value(uint8_t out[32], const struct digest *d, struct err *e) MUST_CHECK;
+
+/* A field of `size` bytes (HOST_DATA 32, MRCONFIGID 48): cut, or padded with zeros at its end. */
+void initdata_field(uint8_t *out, size_t size, const struct digest *d);
+
+/*
+ * The initdata of a pod without: sha256, version 0.1.0, an empty aa.toml. Static. Every byte
+ * counts, because images and owners compare its digest. Source: spec/local-api.md 5.6.
+ */
 struct view initdata_dummy(void);
 
 #endif

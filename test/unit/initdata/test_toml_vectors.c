@@ -91,8 +91,8 @@ static void same_scalar(const struct toml *v, const char *tag, const char *value
 	if (strcmp(tag, "string") == 0) {
 		const char *text = toml_string(v, &len);
 
-		if (!text || strcmp(visible(&b, (struct view){ (const uint8_t *)text, len }),
-				    value) != 0)
+		if (!text ||
+		    strcmp(visible(&b, (struct view){ (const uint8_t *)text, len }), value) != 0)
 			differs(v, "another string");
 	} else if (strcmp(tag, "integer") == 0) {
 		if (!toml_integer(&integer, v) || integer != strtoll(value, NULL, 10))
@@ -155,7 +155,8 @@ static void same(const struct toml *v, const struct json *want)
 /* The JSON beside a .toml file. */
 static void read_json(struct json **out, const char *toml_path)
 {
-	cleanup_buf struct buf path = BUF_MAX(4096), text = BUF_MAX(FILE_MAX), j = BUF_MAX(FILE_MAX);
+	cleanup_buf struct buf path = BUF_MAX(4096), text = BUF_MAX(FILE_MAX),
+			       j = BUF_MAX(FILE_MAX);
 	struct err e;
 
 	buf_put(&path, toml_path, strlen(toml_path) - 5);
