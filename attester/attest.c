@@ -100,7 +100,8 @@ int attest_parse(struct attest *out, struct view raw, struct err *e)
 		return err_set(e, ERR_FORMAT, "quote with magic %08llx, want %08llx",
 			       (unsigned long long)magic, (unsigned long long)MAGIC);
 	if (!in.cut && type != ATTEST_QUOTE)
-		return err_set(e, ERR_UNSUPPORTED, "attestation of type %04llx, want a quote (%04x)",
+		return err_set(e, ERR_UNSUPPORTED,
+			       "attestation of type %04llx, want a quote (%04x)",
 			       (unsigned long long)type, ATTEST_QUOTE);
 	r = take_sized(&a.signer, &in, ATTEST_NAME_MAX, "quote's signer", e);
 	if (r < 0)

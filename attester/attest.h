@@ -28,7 +28,7 @@
 #define ATTEST_SELECTIONS_MAX 16
 #define ATTEST_RSA_MAX        512 /* RSA 4096 */
 
-#define ATTEST_PCRS           24
+#define ATTEST_PCRS 24
 
 /* A quote, cut into its parts; every view is borrowed from the bytes that were parsed. */
 struct attest {
@@ -75,7 +75,7 @@ int attest_check(const struct attest *a, struct view nonce, struct err *e) MUST_
 /*
  * Compare the quote's digest with PCR values that were read beside it.
  *
- * covers  out: true when pcrDigest is SHA-256 over all 24 in order. False when one moved in between.
+ * covers  out: true when pcrDigest is SHA-256 over all 24 in order; false when one moved since
  *
  * Errors: ERR_CRYPTO.
  */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/crypto/pubkey.h"
 #include "attester/attest.h"
 #include "attester/tpm_tss.h"
-#include "agent/crypto/pubkey.h"
 
 #include <tss2/tss2_mu.h>
 
 enum {
-	ROUNDS = 5,          /* quotes until tpm.pcr-moved */
+	ROUNDS = 5, /* quotes until tpm.pcr-moved */
 	SHA256_LEN = 32,
 	ALL_PCRS = 0xffffff, /* one bit a PCR */
 };

@@ -21,9 +21,9 @@
  */
 #define TPM_PCRS       24
 #define TPM_AK_DEFAULT 0x81010002u
-#define TPM_ATTEST_MAX 1024 /* marshalled TPMS_ATTEST, bytes */
-#define TPM_SIG_MAX    1024 /* marshalled TPMT_SIGNATURE, bytes */
-#define TPM_SPKI_MAX   1024 /* the AK's SubjectPublicKeyInfo, bytes */
+#define TPM_ATTEST_MAX 1024  /* marshalled TPMS_ATTEST, bytes */
+#define TPM_SIG_MAX    1024  /* marshalled TPMT_SIGNATURE, bytes */
+#define TPM_SPKI_MAX   1024  /* the AK's SubjectPublicKeyInfo, bytes */
 #define TPM_WAIT_MS    10000 /* for one operation, all its commands together */
 
 struct tpm; /* opaque */
@@ -31,10 +31,10 @@ struct tpm; /* opaque */
 #define cleanup_tpm __attribute__((cleanup(tpm_closep)))
 
 struct tpm_quote {
-	struct buf message;             /* TPMS_ATTEST as signed */
-	struct buf signature;           /* marshalled TPMT_SIGNATURE */
-	struct buf ak;                  /* DER SubjectPublicKeyInfo of the AK that signed it */
-	uint8_t pcrs[TPM_PCRS][32];     /* SHA-256 bank, checked against the quote's digest */
+	struct buf message;         /* TPMS_ATTEST as signed */
+	struct buf signature;       /* marshalled TPMT_SIGNATURE */
+	struct buf ak;              /* DER SubjectPublicKeyInfo of the AK that signed it */
+	uint8_t pcrs[TPM_PCRS][32]; /* SHA-256 bank, checked against the quote's digest */
 };
 
 #define cleanup_tpm_quote __attribute__((cleanup(tpm_quote_done)))

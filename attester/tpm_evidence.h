@@ -10,15 +10,15 @@
  * and its tests. Source: spec/evidence.md 2.5, 3.1, 4.2.
  */
 
-/* The first 32 bytes of in, zero padded: what a quote carries of the report data, and PCR 8 of a digest. */
+/* The first 32 bytes, zero padded: what a quote has of report data, and PCR 8 of a digest. */
 void tpm_cut32(uint8_t out[32], struct view in);
 
 /*
  * What a PCR says about a digest: all zero is empty; SHA-256(32 zero bytes, then the first 32 bytes
  * of the digest) matches. Errors: ERR_CRYPTO.
  */
-int tpm_pcr_binding(enum binding *out, const uint8_t pcr[32], struct view digest, struct err *e)
-	MUST_CHECK;
+int tpm_pcr_binding(enum binding *out, const uint8_t pcr[32], struct view digest,
+		    struct err *e) MUST_CHECK;
 
 /*
  * Append the evidence:

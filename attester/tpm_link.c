@@ -194,8 +194,8 @@ int tpm_link_open(struct tpm_link *l, const char *where, struct deadline d, stru
 	if (!link.socket && where[0] != '/')
 		return err_set(e, ERR_USAGE,
 			       "\"%s\" is neither an absolute path nor swtpm:HOST:PORT", where);
-	r = link.socket ? open_socket(&link.fd, where + sizeof scheme - 1, d, e) :
-			  open_device(&link.fd, where, e);
+	r = link.socket ? open_socket(&link.fd, where + sizeof scheme - 1, d, e)
+			: open_device(&link.fd, where, e);
 	if (r < 0)
 		return err_wrap(e, r, "%s", where);
 	*l = link;
@@ -217,9 +217,9 @@ int tpm_link_send(struct tpm_link *l, struct view command, struct deadline d, st
 			return r;
 	}
 	while (done < command.len) {
-		ssize_t n = l->socket ? send(l->fd, command.p + done, command.len - done,
-					     MSG_NOSIGNAL) :
-					write(l->fd, command.p + done, command.len - done);
+		ssize_t n =
+			l->socket ? send(l->fd, command.p + done, command.len - done, MSG_NOSIGNAL)
+				  : write(l->fd, command.p + done, command.len - done);
 
 		if (n > 0) {
 			done += (size_t)n;

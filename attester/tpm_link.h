@@ -34,8 +34,8 @@ struct tpm_link {
  * Errors: ERR_USAGE (where), tpm.none (nothing there), tpm.access, tpm.busy (another holds it),
  * tpm.timeout, tpm.failed.
  */
-int tpm_link_open(struct tpm_link *l, const char *where, struct deadline d, struct err *e)
-	MUST_CHECK;
+int tpm_link_open(struct tpm_link *l, const char *where, struct deadline d,
+		  struct err *e) MUST_CHECK;
 
 /*
  * Send one whole command. A reply that is still owed to an earlier one is waited for and dropped
@@ -45,8 +45,8 @@ int tpm_link_open(struct tpm_link *l, const char *where, struct deadline d, stru
  * Errors: ERR_LIMIT (over TPM_LINK_MAX), tpm.timeout, tpm.busy, tpm.failed, tpm.reply. Only after
  * a time-out of a device may the link be used again.
  */
-int tpm_link_send(struct tpm_link *l, struct view command, struct deadline d, struct err *e)
-	MUST_CHECK;
+int tpm_link_send(struct tpm_link *l, struct view command, struct deadline d,
+		  struct err *e) MUST_CHECK;
 
 /*
  * Take the reply to it, whole; its size is checked against its header.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "attester/tpm_tss.h"
 #include "agent/crypto/pubkey.h"
+#include "attester/tpm_tss.h"
 
 /*
  * The attestation key: loaded and checked, or made as tpm2_createek and tpm2_createak make it, so
@@ -57,7 +57,8 @@ int tpm_key_load(struct tpm *op, struct tpm_key *key, struct err *e)
 					   ESYS_TR_NONE, &key->tr);
 	while (tpm_again(op, &again, rc));
 	if (tpm_rc_is(rc, TPM2_RC_HANDLE))
-		return err_code(e, CODE_TPM_NO_AK, "%s: there is no key at %08x", op->where, op->ak);
+		return err_code(e, CODE_TPM_NO_AK, "%s: there is no key at %08x", op->where,
+				op->ak);
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail(op, rc, "TPM2_ReadPublic", e);
 	do
@@ -333,7 +334,8 @@ int tpm_describe(struct tpm *t, struct buf *text, struct err *e)
 	for (uint32_t i = 0; i < got->data.tpmProperties.count; i++) {
 		const TPMS_TAGGED_PROPERTY *p = &got->data.tpmProperties.tpmProperty[i];
 
-		if (p->property >= TPM2_PT_MANUFACTURER && p->property - TPM2_PT_MANUFACTURER < WANT)
+		if (p->property >= TPM2_PT_MANUFACTURER &&
+		    p->property - TPM2_PT_MANUFACTURER < WANT)
 			value[p->property - TPM2_PT_MANUFACTURER] = p->value;
 	}
 	buf_puts(text, "manufacturer ");

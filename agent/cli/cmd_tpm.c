@@ -23,13 +23,12 @@ struct where {
 	struct image_settings image;
 };
 
-#define WHERE_OPTIONS(w)                                                                           \
-	{ "--device", NULL, &(w)->device,                                                          \
-	  "WHERE   TPM device, or swtpm:HOST:PORT where permitted (default: the image's,\n"        \
-	  "                    usually /dev/tpmrm0)" },                                            \
-	{ "--handle", NULL, &(w)->handle,                                                          \
-	  "HEX     persistent handle of the AK (default: the image's, usually 81010002)" },        \
-	{ "--json", &(w)->json, NULL, "        print JSON" }
+static const char device_help[] =
+	"WHERE     TPM device, or swtpm:HOST:PORT where permitted (default: the\n"
+	"                     image's, usually /dev/tpmrm0)";
+static const char handle_help[] =
+	"HEX       persistent handle of the AK (default: the image's, usually 81010002)";
+static const char json_help[] = "            print JSON";
 
 static int read_handle(uint32_t *out, const char *text, struct err *e)
 {
@@ -47,7 +46,7 @@ static int read_handle(uint32_t *out, const char *text, struct err *e)
 	return 0;
 }
 
-/* The TPM and AK that options and image settings name. A socket proves nothing: it needs a permit. */
+/* The TPM and AK that options and image settings name. A socket needs a permit. */
 static int open_tpm(struct tpm **out, struct where *w, struct err *e)
 {
 	cleanup_tpm struct tpm *t = NULL;
@@ -104,21 +103,28 @@ static void ak_text_done(struct ak_text *a)
 
 /* --- provision-ak --------------------------------------------------------------------------- */
 
+static const char provision_about[] =
+	"Create the attestation key (AK): RSA 2048, restricted signing, RSASSA with\n"
+	"SHA-256, no password, under the endorsement hierarchy, persistent at the\n"
+	"handle. Nothing is overwritten. Owner and endorsement hierarchy must have no\n"
+	"password. It takes seconds on a software TPM, up to a minute on a chip.\n\n"
+	"Prints the AK's public part (base64 of its SubjectPublicKeyInfo), which is\n"
+	"what Trustee wants in its reference value trusted_aks.\n\n"
+	"A key made by tpm2_createek, tpm2_createak (rsa, sha256, rsassa) and\n"
+	"tpm2_evictcontrol serves as well.";
+
 static int provision_ak(int argc, char **argv)
 {
 	struct where w = { 0 };
-	const struct cli_option options[] = { WHERE_OPTIONS(&w) };
+	const struct cli_option options[] = {
+		{ "--device", NULL, &w.device, device_help },
+		{ "--handle", NULL, &w.handle, handle_help },
+		{ "--json", &w.json, NULL, json_help },
+	};
 	const struct cli_syntax syntax = {
 		.command = "tpm provision-ak",
 		.operands = "",
-		.about = "Create the attestation key (AK): RSA 2048, restricted signing, RSASSA with\n"
-			 "SHA-256, no password, under the endorsement hierarchy, persistent at the\n"
-			 "handle. Nothing is overwritten. Owner and endorsement hierarchy must have no\n"
-			 "password. It takes seconds on a software TPM, up to a minute on a chip.\n\n"
-			 "Prints the AK's public part (base64 of its SubjectPublicKeyInfo), which is\n"
-			 "what Trustee wants in its reference value trusted_aks.\n\n"
-			 "A key made by tpm2_createek, tpm2_createak (rsa, sha256, rsassa) and\n"
-			 "tpm2_evictcontrol serves as well.",
+		.about = provision_about,
 		.options = options,
 		.n_options = ARRAY_LEN(options),
 	};
@@ -144,7 +150,8 @@ static int provision_ak(int argc, char **argv)
 		buf_printf(&out, "%s\n", buf_str(&ak.base64));
 	r = cli_print(&out);
 	if (r == 0 && !w.json)
-		fprintf(stderr, "AK made at 0x%08x. Add the line above to trusted_aks at Trustee.\n",
+		fprintf(stderr,
+			"AK made at 0x%08x. Add the line above to trusted_aks at Trustee.\n",
 			tpm_ak(t));
 	return r;
 }
@@ -152,8 +159,8 @@ static int provision_ak(int argc, char **argv)
 /* --- show ----------------------------------------------------------------------------------- */
 
 static void put_show_json(struct buf *out, const struct where *w, struct tpm *t,
-			  const struct buf *about, const struct ak_text *ak, const struct err *no_ak,
-			  const uint8_t pcrs[TPM_PCRS][32])
+			  const struct buf *about, const struct ak_text *ak,
+			  const struct err *no_ak, const uint8_t pcrs[TPM_PCRS][32])
 {
 	buf_puts(out, "{\"device\":");
 	json_put_string(out, view_str(w->device));
@@ -178,8 +185,8 @@ static void put_show_json(struct buf *out, const struct where *w, struct tpm *t,
 }
 
 static void put_show_text(struct buf *out, const struct where *w, struct tpm *t,
-			  const struct buf *about, const struct ak_text *ak, const struct err *no_ak,
-			  const uint8_t pcrs[TPM_PCRS][32])
+			  const struct buf *about, const struct ak_text *ak,
+			  const struct err *no_ak, const uint8_t pcrs[TPM_PCRS][32])
 {
 	buf_printf(out, "device:     %s\nabout:      %s\nAK handle:  0x%08x\n", w->device,
 		   buf_str(about), tpm_ak(t));
@@ -187,7 +194,8 @@ static void put_show_text(struct buf *out, const struct where *w, struct tpm *t,
 		buf_printf(out, "AK:         none: %s: %s\n            %s\n", err_name(no_ak),
 			   no_ak->msg, err_entry(no_ak->code)->remedy);
 	else
-		buf_printf(out, "AK public:  %s\nAK SHA-256: %s\n", buf_str(&ak->base64), ak->sha256);
+		buf_printf(out, "AK public:  %s\nAK SHA-256: %s\n", buf_str(&ak->base64),
+			   ak->sha256);
 	for (unsigned i = 0; i < TPM_PCRS; i++) {
 		buf_printf(out, "PCR %2u:     ", i);
 		enc_hex(out, (struct view){ pcrs[i], 32 });
@@ -195,15 +203,22 @@ static void put_show_text(struct buf *out, const struct where *w, struct tpm *t,
 	}
 }
 
+static const char show_about[] =
+	"Show the TPM: its maker, the attestation key's public part and fingerprint,\n"
+	"and the PCRs of the SHA-256 bank. Exits 1 when there is no usable AK.";
+
 static int show(int argc, char **argv)
 {
 	struct where w = { 0 };
-	const struct cli_option options[] = { WHERE_OPTIONS(&w) };
+	const struct cli_option options[] = {
+		{ "--device", NULL, &w.device, device_help },
+		{ "--handle", NULL, &w.handle, handle_help },
+		{ "--json", &w.json, NULL, json_help },
+	};
 	const struct cli_syntax syntax = {
 		.command = "tpm show",
 		.operands = "",
-		.about = "Show the TPM: its maker, the attestation key's public part and fingerprint,\n"
-			 "and the PCRs of the SHA-256 bank. Exits 1 when there is no usable AK.",
+		.about = show_about,
 		.options = options,
 		.n_options = ARRAY_LEN(options),
 	};
@@ -235,20 +250,26 @@ static int show(int argc, char **argv)
 
 /* --- quote ---------------------------------------------------------------------------------- */
 
+static const char quote_about[] =
+	"Print the evidence of the platform \"tpm\" for these report data, as it would\n"
+	"be sent to Trustee (JSON). Nothing is sent.\n\n"
+	"  vouchsafe tpm quote --report-data $(openssl rand -hex 32)";
+static const char data_help[] = "HEX  1 to 64 bytes; the quote carries the first 32";
+
 static int quote(int argc, char **argv)
 {
 	struct where w = { 0 };
 	const char *hex = NULL;
 	const struct cli_option options[] = {
-		{ "--report-data", NULL, &hex, "HEX  1 to 64 bytes; the quote carries the first 32" },
-		WHERE_OPTIONS(&w),
+		{ "--report-data", NULL, &hex, data_help },
+		{ "--device", NULL, &w.device, device_help },
+		{ "--handle", NULL, &w.handle, handle_help },
+		{ "--json", &w.json, NULL, json_help },
 	};
 	const struct cli_syntax syntax = {
 		.command = "tpm quote",
 		.operands = "",
-		.about = "Print the evidence of the platform \"tpm\" for these report data, as it would\n"
-			 "be sent to Trustee (JSON). Nothing is sent.\n\n"
-			 "  vouchsafe tpm quote --report-data $(openssl rand -hex 32)",
+		.about = quote_about,
 		.options = options,
 		.n_options = ARRAY_LEN(options),
 	};

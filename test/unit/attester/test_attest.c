@@ -92,7 +92,8 @@ TEST(attest_parse__every_truncation__is_a_format_error_and_leaves_out_untouched)
 
 		CHECK(exact != NULL);
 		memcpy(exact, r.b, n);
-		CHECK_ERR(attest_parse(&a, (struct view){ exact, n }, &e), ERR_FORMAT, e, "cut short");
+		CHECK_ERR(attest_parse(&a, (struct view){ exact, n }, &e), ERR_FORMAT, e,
+			  "cut short");
 		CHECK_INT(a.clock_ms, 77);
 	}
 }
@@ -196,12 +197,12 @@ TEST(attest_signature_parse__one_wrong_field__fails_and_leaves_out_untouched)
 		enum err_kind want;
 		const char *words;
 	} rows[] = {
-		{ 1, 0x16, 262, ERR_UNSUPPORTED, "scheme 0016" },   /* RSAPSS */
-		{ 1, 0x18, 262, ERR_UNSUPPORTED, "scheme 0018" },   /* ECDSA */
+		{ 1, 0x16, 262, ERR_UNSUPPORTED, "scheme 0016" }, /* RSAPSS */
+		{ 1, 0x18, 262, ERR_UNSUPPORTED, "scheme 0018" }, /* ECDSA */
 		{ 0, 0x01, 262, ERR_UNSUPPORTED, "scheme 0114" },
-		{ 3, 0x0c, 262, ERR_UNSUPPORTED, "hash 000c" },     /* SHA-384 */
-		{ 5, 0x01, 262, ERR_FORMAT, "cut short" },          /* 257 */
-		{ 4, 0x02, 262, ERR_FORMAT, "cut short" },          /* 512 */
+		{ 3, 0x0c, 262, ERR_UNSUPPORTED, "hash 000c" }, /* SHA-384 */
+		{ 5, 0x01, 262, ERR_FORMAT, "cut short" },      /* 257 */
+		{ 4, 0x02, 262, ERR_FORMAT, "cut short" },      /* 512 */
 		{ 4, 0x03, 262, ERR_LIMIT, "768 bytes, allowed 0..512" },
 		{ 4, 0x00, 262, ERR_FORMAT, "256 too many" },
 		{ 4, 0x00, 6, ERR_FORMAT, "signature of 0 bytes" },
@@ -238,10 +239,8 @@ TEST(attest_check__nonce_or_selection_differs__is_a_bad_reply)
 		uint8_t val;
 		const char *words;
 	} rows[] = {
-		{ NONCE + 2, 0xee, "not the nonce" },
-		{ NONCE + 2 + 31, 0xee, "not the nonce" },
-		{ HASH + 1, 0x0c, "bank 000c" },
-		{ MASK + 1, 0xfe, "all 24 PCRs" },
+		{ NONCE + 2, 0xee, "not the nonce" }, { NONCE + 2 + 31, 0xee, "not the nonce" },
+		{ HASH + 1, 0x0c, "bank 000c" },      { MASK + 1, 0xfe, "all 24 PCRs" },
 		{ MASK + 3, 0x7f, "all 24 PCRs" },
 	};
 	uint8_t nonce[33] = { 0 };
@@ -281,7 +280,8 @@ static void check_whole(const struct tpm_quote *q, struct view nonce)
 	CHECK_INT(attest_check(&a, nonce, NULL), 0);
 	CHECK_INT(attest_covers(&covers, &a, q->pcrs, NULL), 0);
 	CHECK(covers);
-	CHECK_INT(pubkey_rsa_verify_sha256(buf_view(&q->ak), buf_view(&q->message), block, NULL), 0);
+	CHECK_INT(pubkey_rsa_verify_sha256(buf_view(&q->ak), buf_view(&q->message), block, NULL),
+		  0);
 	other.pcrs[23][31] ^= 1;
 	CHECK_INT(attest_covers(&covers, &a, other.pcrs, NULL), 0);
 	CHECK(!covers);
@@ -296,7 +296,8 @@ TEST(attest__recorded_quote__holds_together)
 
 TEST(attest__shared_tpm_evidence__holds_together)
 {
-	cleanup_json struct json *expected = vector_json(test_shared("evidence/derived/expected.json"));
+	cleanup_json struct json *expected =
+		vector_json(test_shared("evidence/derived/expected.json"));
 	cleanup_json struct json *evidence =
 		vector_json(test_shared("evidence/derived/tpm-evidence.json"));
 	cleanup_tpm_quote struct tpm_quote q = vector_quote(evidence);

@@ -56,13 +56,16 @@ TEST(sample__evidence__is_the_exact_text)
 
 	for (size_t i = 0; i < sizeof data; i++)
 		data[i] = (uint8_t)(0xfb + i);
-	CHECK_INT(attester_by_name("sample")->evidence(&env, (struct view){ data, 1 }, &json, NULL), 0);
+	CHECK_INT(attester_by_name("sample")->evidence(&env, (struct view){ data, 1 }, &json, NULL),
+		  0);
 	CHECK(strcmp(json, "{\"svn\":\"1\",\"report_data\":\"+w==\"}") == 0);
 	free(json);
-	CHECK_INT(attester_by_name("sample")->evidence(&env, (struct view){ data, 64 }, &json, NULL),
-		  0);
-	CHECK(strcmp(json, "{\"svn\":\"1\",\"report_data\":\"+/z9/v8AAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRob"
-			   "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Og==\"}") == 0);
+	CHECK_INT(
+		attester_by_name("sample")->evidence(&env, (struct view){ data, 64 }, &json, NULL),
+		0);
+	CHECK(strcmp(json,
+		     "{\"svn\":\"1\",\"report_data\":\"+/z9/v8AAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRob"
+		     "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Og==\"}") == 0);
 	free(json);
 }
 
@@ -75,8 +78,9 @@ TEST(evidence__report_data_of_wrong_size__is_refused_by_each)
 	for (const char *const *n = attester_names(); *n; n++) {
 		char *json = NULL;
 
-		CHECK_ERR(attester_by_name(*n)->evidence(&env, (struct view){ data, 65 }, &json, &e),
-			  ERR_USAGE, e, "65 bytes, allowed 1..64");
+		CHECK_ERR(
+			attester_by_name(*n)->evidence(&env, (struct view){ data, 65 }, &json, &e),
+			ERR_USAGE, e, "65 bytes, allowed 1..64");
 		CHECK_ERR(attester_by_name(*n)->evidence(&env, (struct view){ data, 0 }, &json, &e),
 			  ERR_USAGE, e, "0 bytes");
 		CHECK(json == NULL);

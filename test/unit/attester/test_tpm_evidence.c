@@ -31,13 +31,16 @@ static enum binding binding_of(const char *pcr_hex, const uint8_t *digest, size_
 /* Source: spec/evidence.md 4.2 [tpm] and 4.3. */
 TEST(tpm_pcr_binding__published_values__are_told_apart)
 {
-	static const char bound[] = "d5958e1a5c45ca630e823e9a5e42eb447b211fdaf65682bd239994d087714dce";
+	static const char bound[] =
+		"d5958e1a5c45ca630e823e9a5e42eb447b211fdaf65682bd239994d087714dce";
 	static const char digest_hex[] =
 		"d15bce9ef7f6be26af365c5a0d4f025ee555b64d7b874c930b97aa0ddd82d2ae";
-	static const char dummy[] = "adb48cc14fea9403d3d51f3b5f5068fd4d80445a14e94f1b3d5dbabaad66478d";
+	static const char dummy[] =
+		"adb48cc14fea9403d3d51f3b5f5068fd4d80445a14e94f1b3d5dbabaad66478d";
 	static const char dummy_bound[] =
 		"4b58b30becd30d16f7f60d56b32661d921ae0d3310c6a89f5d552f9bfee921a9";
-	static const char zero[] = "0000000000000000000000000000000000000000000000000000000000000000";
+	static const char zero[] =
+		"0000000000000000000000000000000000000000000000000000000000000000";
 	uint8_t digest[64] = { 0 };
 
 	CHECK_INT(enc_hex_decode(digest, 32, view_str(digest_hex), NULL), 0);
@@ -46,10 +49,12 @@ TEST(tpm_pcr_binding__published_values__are_told_apart)
 	CHECK_INT(binding_of(dummy_bound, digest, 32), BINDING_OTHER);
 	/* The digest itself, and a value one bit away. */
 	CHECK_INT(binding_of(digest_hex, digest, 32), BINDING_OTHER);
-	CHECK_INT(binding_of("d5958e1a5c45ca630e823e9a5e42eb447b211fdaf65682bd239994d087714dcf", digest,
-			     32), BINDING_OTHER);
-	CHECK_INT(binding_of("0000000000000000000000000000000000000000000000000000000000000001", digest,
-			     32), BINDING_OTHER);
+	CHECK_INT(binding_of("d5958e1a5c45ca630e823e9a5e42eb447b211fdaf65682bd239994d087714dcf",
+			     digest, 32),
+		  BINDING_OTHER);
+	CHECK_INT(binding_of("0000000000000000000000000000000000000000000000000000000000000001",
+			     digest, 32),
+		  BINDING_OTHER);
 	/* sha384 and sha512: the first 32 bytes count. */
 	digest[32] = digest[63] = 0xee;
 	CHECK_INT(binding_of(bound, digest, 48), BINDING_MATCHES);

@@ -45,10 +45,14 @@ static inline struct tpm_quote vector_quote(const struct json *evidence)
 	const struct json *quote = json_get(evidence, "tpm_quote");
 	const struct json *pcr = json_first(json_get(quote, "pcrs"));
 
-	CHECK_INT(enc_base64_decode(&q.message, ENC_B64, view_str(vector_text(quote, "message")), NULL), 0);
-	CHECK_INT(enc_base64_decode(&q.signature, ENC_B64, view_str(vector_text(quote, "signature")),
-				    NULL), 0);
-	CHECK_INT(enc_base64_decode(&q.ak, ENC_B64, view_str(vector_text(evidence, "ak_public")), NULL),
+	CHECK_INT(enc_base64_decode(&q.message, ENC_B64, view_str(vector_text(quote, "message")),
+				    NULL),
+		  0);
+	CHECK_INT(enc_base64_decode(&q.signature, ENC_B64,
+				    view_str(vector_text(quote, "signature")), NULL),
+		  0);
+	CHECK_INT(enc_base64_decode(&q.ak, ENC_B64, view_str(vector_text(evidence, "ak_public")),
+				    NULL),
 		  0);
 	for (unsigned i = 0; i < TPM_PCRS; i++, pcr = json_next(pcr)) {
 		CHECK(json_string(pcr) != NULL);

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TEST_ATTESTER_FAKE_TPM_H
+#define TEST_ATTESTER_FAKE_TPM_H
+
+#include "test/unit/attester/vector.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+/*
+ * A TPM on a socket that knows one key and one quote, both recorded, and can misbehave. One client
+ * at a time, as swtpm. A thread of the test's process.
+ */
+enum { CC_READ_PUBLIC = 0x173, CC_QUOTE = 0x158, CC_PCR_READ = 0x17e, CC_PCR_EXTEND = 0x182 };
+
+struct fake_tpm {
+	struct recorded vector;
+	uint16_t port;
+	int listener;
+
+	/* Set before a command is sent. */
+	atomic_uint answer[512];  /* by command & 511: a code to answer with, 0 none */
+	atomic_uint answer_times; /* how often, then as usual; 0: always */
+	atomic_uint moves;        /* this many readings of PCR 23 see another value */
+	atomic_bool no_bank;
+	atomic_bool bad_signature;
+	atomic_bool bad_block;       /* a well-formed signature by nobody */
+	void (*_Atomic raw)(int fd); /* answer every command in its own way */
+
+	/* Counted. */
+	atomic_uint quotes, reads, extends, clients, commands;
+};
+
+static inline void fake_u16(struct buf *b, unsigned x)
+{
+	buf_putc(b, (uint8_t)(x >> 8));
+	buf_putc(b, (uint8_t)x);
+}
+
+static inline void fake_u32(struct buf *b, uint32_t x)
+{
+	fake_u16(b, x >> 16);
+	fake_u16(b, x & 0xffff);
+}
+
+static inline void fake_sized(struct buf *b, struct view v)
+{
+	fake_u16(b, (unsigned)v.len);
+	buf_putv(b, v);
+}
+
+static inline void fake_hex(struct buf *b, const struct json *doc, const char *key, bool sized)
+{
+	uint8_t bytes[1024];
+	size_t n = strlen(vector_text(doc, key)) / 2;
+
+	CHECK(n <= sizeof bytes);
+	vector_hex(bytes, n, doc, key);
+	if (sized)
+		fake_sized(b, (struct view){ bytes, n });
+	else
+		buf_put(b, bytes, n);
+}
+
+static inline void fake_pcr_read(struct fake_tpm *f, struct buf *out, const uint8_t *command)
+{
+	const uint8_t *asked = command + 10 + 4 + 3;
+	uint8_t mask[3] = { 0 };
+	unsigned n = 0;
+	bool moved = false;
+
+	for (unsigned i = 0; i < 24 && n < 8 && !f->no_bank; i++)
+		if (asked[i / 8] >> (i % 8) & 1) {
+			mask[i / 8] |= (uint8_t)(1 << (i % 8));
+			n++;
+		}
+	fake_u32(out, 7);
+	fake_u32(out, 1);
+	fake_u16(out, 0x0b);
+	buf_putc(out, 3);
+	buf_put(out, mask, 3);
+	fake_u32(out, n);
+	for (unsigned i = 0; i < 24; i++) {
+		uint8_t value[32];
+
+		if ((mask[i / 8] >> (i % 8) & 1) == 0)
+			continue;
+		memcpy(value, f->vector.quote.pcrs[i], 32);
+		if (i == 23 && f->moves > 0) {
+			value[0] ^= 1;
+			moved = true;
+		}
+		fake_sized(out, (struct view){ value, 32 });
+	}
+	if (moved)
+		f->moves--;
+}
+
+static inline void fake_quote(struct fake_tpm *f, struct buf *params)
+{
+	struct view sig = buf_view(&f->vector.quote.signature);
+
+	fake_sized(params, buf_view(&f->vector.quote.message));
+	if (f->bad_signature || f->bad_block) {
+		buf_put(params, sig.p, sig.len - 1);
+		buf_putc(params, sig.p[sig.len - 1] ^ 1);
+		if (f->bad_signature)
+			params->p[params->len - sig.len + 3] = 0x0c; /* SHA-384 */
+	} else {
+		buf_putv(params, sig);
+	}
+}
+
+/* The whole reply to one command, or a code. */
+static inline void fake_answer(struct fake_tpm *f, struct buf *reply, const uint8_t *command)
+{
+	cleanup_buf struct buf params = BUF_MAX(4096);
+	uint32_t cc = (uint32_t)command[8] << 8 | command[9];
+	bool sessions = command[1] == 2;
+	uint32_t code = f->answer[cc & 511];
+
+	if (code != 0 && f->answer_times > 0 && --f->answer_times == 0)
+		f->answer[cc & 511] = 0;
+	if (code != 0) {
+		fake_u16(reply, 0x8001);
+		fake_u32(reply, 10);
+		fake_u32(reply, code);
+		return;
+	}
+	if (cc == CC_READ_PUBLIC) {
+		fake_hex(&params, f->vector.doc, "public", false);
+		fake_hex(&params, f->vector.doc, "name", true);
+		fake_hex(&params, f->vector.doc, "qualified_name", true);
+	} else if (cc == CC_PCR_READ) {
+		f->reads++;
+		fake_pcr_read(f, &params, command);
+	} else if (cc == CC_QUOTE) {
+		f->quotes++;
+		fake_quote(f, &params);
+	} else if (cc == CC_PCR_EXTEND) {
+		f->extends++;
+	}
+	fake_u16(reply, sessions ? 0x8002 : 0x8001);
+	fake_u32(reply, (uint32_t)(10 + params.len + (sessions ? 9 : 0)));
+	fake_u32(reply, 0);
+	if (sessions)
+		fake_u32(reply, (uint32_t)params.len);
+	buf_putv(reply, buf_view(&params));
+	if (sessions)
+		buf_put(reply, "\0\0\1\0\0", 5);
+}
+
+static inline void fake_serve(struct fake_tpm *f, int fd)
+{
+	uint8_t command[4096];
+	void (*raw)(int fd);
+
+	while (recv(fd, command, 10, MSG_WAITALL) == 10) {
+		cleanup_buf struct buf reply = BUF_MAX(4096);
+		size_t n = (size_t)command[4] << 8 | command[5];
+
+		CHECK(n >= 10 && n <= sizeof command);
+		CHECK(recv(fd, command + 10, n - 10, MSG_WAITALL) == (ssize_t)(n - 10));
+		f->commands++;
+		raw = f->raw;
+		if (raw) {
+			raw(fd);
+			continue;
+		}
+		fake_answer(f, &reply, command);
+		/* In two parts: a stream need not keep them together. */
+		CHECK(send(fd, reply.p, 5, MSG_NOSIGNAL) == 5);
+		CHECK(send(fd, reply.p + 5, reply.len - 5, MSG_NOSIGNAL) ==
+		      (ssize_t)(reply.len - 5));
+	}
+}
+
+static inline void *fake_main(void *arg)
+{
+	struct fake_tpm *f = arg;
+	int one = 1;
+
+	for (;;) {
+		cleanup_close int fd = accept(f->listener, NULL, NULL);
+
+		if (fd < 0)
+			return NULL;
+		f->clients++;
+		/* Or the second part of a reply waits 40 ms for the first to be acknowledged. */
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		fake_serve(f, fd);
+	}
+}
+
+/* Never freed: it ends with the test's process. */
+static inline struct fake_tpm *fake_tpm_start(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof a;
+	static struct fake_tpm f;
+	pthread_t thread;
+
+	f.vector = recorded_quote();
+	f.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(bind(f.listener, (struct sockaddr *)&a, n) == 0);
+	CHECK(listen(f.listener, 5) == 0);
+	CHECK(getsockname(f.listener, (struct sockaddr *)&a, &n) == 0);
+	f.port = ntohs(a.sin_port);
+	CHECK(pthread_create(&thread, NULL, fake_main, &f) == 0 && pthread_detach(thread) == 0);
+	return &f;
+}
+
+#endif

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/clock.h"
+#include "attester/attester.h"
+#include "test/unit/attester/fake_tpm.h"
+
+/* The same, over swtpm, is in test/integration/tpm. */
+
+static struct tpm *open_fake(const struct fake_tpm *f)
+{
+	struct tpm *t = NULL;
+	char where[64];
+	struct err e;
+
+	snprintf(where, sizeof where, "swtpm:127.0.0.1:%u", f->port);
+	if (tpm_open(&t, where, &e) < 0)
+		test_fail(__FILE__, __LINE__, "%s", e.msg);
+	tpm_set_wait(t, 3000);
+	return t;
+}
+
+static int quote(struct tpm *t, const struct fake_tpm *f, struct err *e)
+{
+	cleanup_tpm_quote struct tpm_quote q = { 0 };
+	int r = tpm_quote(t, &q, (struct view){ f->vector.report_data, 32 }, e);
+
+	if (r < 0) {
+		CHECK(q.message.p == NULL && q.signature.p == NULL && q.ak.p == NULL);
+		return r;
+	}
+	CHECK(view_eq(buf_view(&q.message), buf_view(&f->vector.quote.message)));
+	CHECK(view_eq(buf_view(&q.signature), buf_view(&f->vector.quote.signature)));
+	CHECK(view_eq(buf_view(&q.ak), buf_view(&f->vector.quote.ak)));
+	CHECK(memcmp(q.pcrs, f->vector.quote.pcrs, sizeof q.pcrs) == 0);
+	return r;
+}
+
+TEST(tpm_quote__good_tpm__gives_what_it_said)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+
+	CHECK_INT(quote(t, f, NULL), 0);
+	CHECK_INT(f->quotes, 1);
+	CHECK_INT(f->reads, 3);
+	/* Two for the key, one quote, three readings; bench counts on no more. */
+	CHECK_INT(f->commands, 6);
+}
+
+TEST(tpm__evidence__is_the_recorded_text)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	struct attester_env env = { .root_fd = -1, .tpm = t, .initdata_pcr = 8 };
+	cleanup_free char *json = NULL;
+
+	CHECK(strcmp(attester_detect(&env)->name, "tpm") == 0);
+	/* All 48 bytes of the report data: the quote has the first 32. */
+	CHECK_INT(attester_by_name("tpm")->evidence(
+			  &env, (struct view){ f->vector.report_data, 48 }, &json, NULL),
+		  0);
+	CHECK(strcmp(json, f->vector.text) == 0);
+}
+
+TEST(tpm_quote__a_pcr_moves_for_a_while__is_asked_again)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+
+	f->moves = 4;
+	CHECK_INT(quote(t, f, NULL), 0);
+	CHECK_INT(f->quotes, 5);
+}
+
+TEST(tpm_quote__a_pcr_always_moves__is_an_error_after_five)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	struct err e;
+
+	f->moves = 1000;
+	CHECK_ERR(quote(t, f, &e), ERR_DEVICE, e, "during each of 5 quotes");
+	CHECK_INT(e.code, CODE_TPM_PCR_MOVED);
+	CHECK_INT(f->quotes, 5);
+}
+
+TEST(tpm_quote__another_nonce_in_the_answer__is_a_bad_reply)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	cleanup_tpm_quote struct tpm_quote q = { 0 };
+	uint8_t nonce[32] = { 1 };
+	struct err e;
+
+	CHECK_ERR(tpm_quote(t, &q, (struct view){ nonce, 32 }, &e), ERR_FORMAT, e, "not the nonce");
+	CHECK_INT(e.code, CODE_TPM_REPLY);
+}
+
+TEST(tpm_quote__nonce_of_wrong_size__is_refused_before_any_command)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	cleanup_tpm_quote struct tpm_quote q = { 0 };
+	uint8_t nonce[65] = { 1 };
+	struct err e;
+
+	CHECK_ERR(tpm_quote(t, &q, (struct view){ nonce, 65 }, &e), ERR_USAGE, e, "65 bytes");
+	CHECK_ERR(tpm_quote(t, &q, (struct view){ nonce, 0 }, &e), ERR_USAGE, e, "0 bytes");
+	CHECK_INT(f->commands, 0);
+}
+
+TEST(tpm_quote__signature_not_by_the_ak__is_a_bad_reply)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	struct err e;
+
+	f->bad_block = true;
+	CHECK_ERR(quote(t, f, &e), ERR_FORMAT, e, "not signed by the AK");
+	CHECK_INT(e.code, CODE_TPM_REPLY);
+	f->bad_signature = true;
+	CHECK_ERR(quote(t, f, &e), ERR_FORMAT, e, "hash 000c");
+	CHECK_INT(e.code, CODE_TPM_REPLY);
+}
+
+TEST(tpm__answers_by_code__become_ours)
+{
+	static const struct {
+		uint32_t command, answer;
+		enum err_code want;
+		const char *words;
+	} rows[] = {
+		{ CC_READ_PUBLIC, 0x18b, CODE_TPM_NO_AK, "no key at 81010002" },
+		{ CC_QUOTE, 0x9a2, CODE_TPM_BAD_AK, "password or policy" },
+		{ CC_QUOTE, 0x98e, CODE_TPM_BAD_AK, "password or policy" },
+		{ CC_QUOTE, 0x12f, CODE_TPM_BAD_AK, "password or policy" },
+		{ CC_QUOTE, 0x922, CODE_TPM_BUSY, "TPM2_Quote: TSS2_RC 0x922" },
+		{ CC_QUOTE, 0x908, CODE_TPM_BUSY, "0x908" },
+		{ CC_READ_PUBLIC, 0x902, CODE_TPM_BUSY, "out of memory for object contexts" },
+		{ CC_QUOTE, 0x903, CODE_TPM_BUSY, "session" },
+		{ CC_QUOTE, 0x921, CODE_TPM_FAILED, "TPM2_Quote: TSS2_RC 0x921" },
+		{ CC_READ_PUBLIC, 0x100, CODE_TPM_FAILED,
+		  "TPM2_ReadPublic: TSS2_RC 0x100: tpm:error" },
+		{ CC_PCR_READ, 0x101, CODE_TPM_FAILED, "TPM2_PCR_Read: TSS2_RC 0x101" },
+		/* The same base as a missing handle, but a parameter's error. */
+		{ CC_READ_PUBLIC, 0x1c4, CODE_TPM_FAILED, "0x1c4" },
+	};
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err e = { 0 };
+		int r;
+
+		f->answer[rows[i].command & 511] = rows[i].answer;
+		r = quote(t, f, &e);
+		f->answer[rows[i].command & 511] = 0;
+		CHECK_ERR(r, err_entry(rows[i].want)->kind, e, rows[i].words);
+		CHECK_INT(e.code, rows[i].want);
+		CHECK(strstr(e.msg, "swtpm:127.0.0.1:") != NULL);
+		if (e.code == CODE_TPM_FAILED || e.code == CODE_TPM_BUSY)
+			CHECK_INT(e.sys, rows[i].answer);
+		/* It goes on where the TPM does. */
+		CHECK_INT(quote(t, f, &e), 0);
+	}
+}
+
+TEST(tpm__retry_for_a_while__is_waited_for)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+
+	/* More than ESYS tries by itself. */
+	f->answer[CC_QUOTE & 511] = 0x922;
+	f->answer_times = 20;
+	CHECK_INT(quote(t, f, NULL), 0);
+}
+
+TEST(tpm__no_sha256_bank__is_named)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	uint8_t pcr[32] = { 0x77 };
+	struct err e;
+
+	f->no_bank = true;
+	CHECK_ERR(tpm_pcr_read(t, 8, pcr, &e), ERR_UNSUPPORTED, e, "SHA-256 bank");
+	CHECK_INT(e.code, CODE_TPM_NO_BANK);
+	CHECK_INT(pcr[0], 0x77);
+	CHECK_ERR(quote(t, f, &e), ERR_UNSUPPORTED, e, "SHA-256 bank");
+	/* A TPM would take this extend and do nothing. */
+	CHECK_ERR(tpm_pcr_extend(t, 8, pcr, &e), ERR_UNSUPPORTED, e, "SHA-256 bank");
+	CHECK_INT(f->extends, 0);
+}
+
+TEST(tpm_pcr__number_out_of_range__is_refused)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	uint8_t pcr[32];
+	struct err e;
+
+	CHECK_ERR(tpm_pcr_read(t, 24, pcr, &e), ERR_USAGE, e, "PCR 24, allowed 0..23");
+	CHECK_ERR(tpm_pcr_extend(t, 24, pcr, &e), ERR_USAGE, e, "PCR 24");
+	CHECK_INT(f->commands, 0);
+}
+
+TEST(tpm__bind_with_a_register_that_does_not_follow__is_in_use)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	const struct attester *tpm = attester_by_name("tpm");
+	struct attester_env env = { .root_fd = -1, .tpm = t, .initdata_pcr = 8 };
+	uint8_t digest[32];
+	enum binding b = BINDING_OTHER;
+	struct err e;
+
+	vector_hex(digest, 32, f->vector.doc, "initdata_digest");
+	CHECK_INT(tpm->binding(&env, (struct view){ digest, 32 }, &b, NULL), 0);
+	CHECK_INT(b, BINDING_MATCHES);
+	/* The fake's PCR 8 always holds the bound value: as if the extend had just led to it. */
+	CHECK_INT(tpm->bind(&env, (struct view){ digest, 32 }, NULL), 0);
+	CHECK_INT(f->extends, 1);
+	env.initdata_pcr = 9;
+	CHECK_ERR(tpm->bind(&env, (struct view){ digest, 32 }, &e), ERR_VERIFY, e, "PCR 9");
+	CHECK_INT(e.code, CODE_INITDATA_PCR8_IN_USE);
+}
+
+static void never(int fd)
+{
+	char c;
+
+	(void)recv(fd, &c, 1, 0);
+}
+
+static void hang_up(int fd)
+{
+	(void)shutdown(fd, SHUT_RDWR);
+}
+
+static void half(int fd)
+{
+	(void)send(fd, "\x80\x01\x00\x00\x00\x20\x00\x00", 8, MSG_NOSIGNAL);
+	(void)shutdown(fd, SHUT_RDWR);
+}
+
+static void huge(int fd)
+{
+	(void)send(fd, "\x80\x01\x00\x00\x10\x01\x00\x00\x00\x00", 10, MSG_NOSIGNAL);
+}
+
+static void short_size(int fd)
+{
+	(void)send(fd, "\x80\x01\x00\x00\x00\x09\x00\x00\x00\x00", 10, MSG_NOSIGNAL);
+}
+
+static void nonsense(int fd)
+{
+	(void)send(fd, "HTTP/1.1 400 Bad Request\r\n", 26, MSG_NOSIGNAL);
+}
+
+/* Success, and parameters that end early: libtss2 takes what is missing for zeros. */
+static void cut_parameters(int fd)
+{
+	(void)send(fd, "\x80\x01\x00\x00\x00\x0c\x00\x00\x00\x00\x01\x18", 12, MSG_NOSIGNAL);
+}
+
+TEST(tpm__malformed_or_missing_replies__are_named_and_do_not_last)
+{
+	static const struct {
+		void (*raw)(int fd);
+		enum err_code want;
+		const char *words;
+	} rows[] = {
+		{ never, CODE_TPM_TIMEOUT, "TPM2_ReadPublic: does not answer" },
+		{ hang_up, CODE_TPM_FAILED, "closed the connection" },
+		{ half, CODE_TPM_FAILED, "closed the connection" },
+		{ huge, CODE_TPM_REPLY, "reply of 4097 bytes, allowed 10..4096" },
+		{ short_size, CODE_TPM_REPLY, "reply of 9 bytes" },
+		{ nonsense, CODE_TPM_REPLY, "reply of" },
+		{ cut_parameters, CODE_TPM_BAD_AK, "not an RSA key" },
+	};
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+
+	tpm_set_wait(t, 400);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct deadline d = deadline_in(2000);
+		struct err e = { 0 };
+		int r;
+
+		f->raw = rows[i].raw;
+		r = quote(t, f, &e);
+		f->raw = NULL;
+		CHECK_ERR(r, err_entry(rows[i].want)->kind, e, rows[i].words);
+		CHECK_INT(e.code, rows[i].want);
+		CHECK(deadline_left_ms(d) > 0);
+		CHECK(strstr(e.msg, "swtpm:127.0.0.1:") != NULL);
+		CHECK_INT(quote(t, f, &e), 0);
+	}
+}
+
+TEST(tpm__between_operations__the_swtpm_is_free_for_others)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *a = open_fake(f), *b = open_fake(f);
+
+	CHECK_INT(quote(a, f, NULL), 0);
+	CHECK_INT(quote(b, f, NULL), 0);
+	CHECK_INT(quote(a, f, NULL), 0);
+}
+
+TEST(tpm__swtpm_went_away__is_none_and_found_again)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	struct err e;
+
+	CHECK_INT(quote(t, f, NULL), 0);
+	CHECK_INT(shutdown(f->listener, SHUT_RDWR), 0);
+	CHECK_ERR(quote(t, f, &e), ERR_NOTFOUND, e, "swtpm:127.0.0.1:");
+	CHECK_INT(e.code, CODE_TPM_NONE);
+}
+
+struct user {
+	struct tpm *t;
+	const struct fake_tpm *f;
+	int failed;
+};
+
+static void *quote_often(void *arg)
+{
+	struct user *u = arg;
+
+	for (int i = 0; i < 10; i++)
+		if (quote(u->t, u->f, NULL) < 0)
+			u->failed++;
+	return NULL;
+}
+
+TEST(tpm__several_threads__take_turns)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	struct user users[4];
+	pthread_t threads[4];
+
+	for (size_t i = 0; i < ARRAY_LEN(users); i++) {
+		users[i] = (struct user){ t, f, 0 };
+		CHECK_INT(pthread_create(&threads[i], NULL, quote_often, &users[i]), 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(users); i++) {
+		CHECK_INT(pthread_join(threads[i], NULL), 0);
+		CHECK_INT(users[i].failed, 0);
+	}
+	CHECK_INT(f->quotes, 40);
+}
