@@ -118,15 +118,20 @@ int initdata_load_text(struct initdata *out, struct view text, struct err *e)
 	return 0;
 }
 
+/* Both alphabets, so that the wrong one is called a bad encoding and not bad TOML. */
 static bool is_text(struct view v)
 {
-	for (size_t i = 0; i < v.len; i++)
-		if (v.p[i] == '"' || v.p[i] == '\'' || v.p[i] == '[')
+	for (size_t i = 0; i < v.len; i++) {
+		uint8_t c = v.p[i];
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
+		    (c == 0 || !strchr("+/=-_\r\n", c)))
 			return true;
+	}
 	return false;
 }
 
-/* gzip and other binary data may hold any byte, quotes too; TOML text never begins like this. */
+/* A frequent mistake, which would else be called bad TOML. */
 static bool is_bare_gzip(struct view v)
 {
 	return view_starts(v, "\x1f\x8b");

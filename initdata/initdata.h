@@ -24,7 +24,7 @@ struct initdata {
 
 /*
  * Read what was delivered: base64 (line breaks allowed) of gzip of TOML text, or the text itself.
- * Initdata text has quotes or brackets, which base64 has not: that decides.
+ * Text has blanks, quotes or brackets, which base64 has not: that decides.
  *
  * out        zeroed by the caller; set on success only
  * delivered  at most INITDATA_ENCODED_MAX bytes

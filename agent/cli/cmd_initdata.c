@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/cli/cmd_initdata.h"
+#include "agent/cli/cli.h"
+
+#include <stdio.h>
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *about;
+} commands[] = {
+	{ "build", initdata_build, "make an initdata of files" },
+	{ "inspect", initdata_inspect, "say what an initdata holds, and what is wrong with it" },
+	{ "digest", initdata_print_digest, "print the digest and the register values to expect" },
+	{ "verify", initdata_verify, "compare an initdata with a digest or a register's value" },
+	{ "provision", initdata_provision, "in the guest, at boot: check, bind, deliver" },
+};
+
+static void help(FILE *f)
+{
+	fprintf(f,
+		"Usage: vouchsafe initdata COMMAND [ARGUMENT]...\n\n"
+		"A pod's initdata is a TOML text with the configuration that the pod is measured\n"
+		"with. Where FILE is an initdata, it is that text or base64 of gzip of it; \"-\" "
+		"is\n"
+		"standard input.\n\nCommands:\n");
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].about);
+	fprintf(f, "\nEach takes --help.\n");
+}
+
+int cmd_initdata(int argc, char **argv)
+{
+	if (argc < 2) {
+		help(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		help(stdout);
+		return EXIT_OK;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	return cli_usage("initdata", "unknown command initdata %s", argv[1]);
+}
+
+int cli_load_initdata(struct initdata *out, const char *path, struct err *e)
+{
+	cleanup_buf struct buf b = BUF_MAX(INITDATA_ENCODED_MAX);
+	int r = cli_read(&b, path, INITDATA_ENCODED_MAX, e);
+
+	if (r == -ERR_LIMIT)
+		return err_wrap_code(e, CODE_INITDATA_TOO_LARGE, "initdata");
+	return r < 0 ? r : initdata_load(out, buf_view(&b), e);
+}
+
+int cli_register_values(struct register_values *out, const struct initdata *d, struct err *e)
+{
+	initdata_field(out->host_data, sizeof out->host_data, &d->digest);
+	initdata_field(out->mrconfigid, sizeof out->mrconfigid, &d->digest);
+	return initdata_pcr_value(out->pcr, &d->digest, e);
+}
+
+void cli_put_plain(struct buf *out, struct view text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		buf_putc(out, text.p[i] < ' ' || text.p[i] == 0x7f ? '?' : text.p[i]);
+}
