@@ -132,21 +132,22 @@ static void tell_status(const struct guest *g)
 }
 
 /* Until a signal to stop; keeps the watchdog fed only while the server goes round. */
-static void wait_for_end(struct ttrpc_server *server, const struct guest *g, int signals)
+static void wait_for_end(struct ttrpc_server *server, struct serve *serve, int signals)
 {
 	long dog_ms = notify_watchdog_ms();
-	int timeout = dog_ms > 0 && dog_ms < STATUS_MS ? (int)dog_ms : STATUS_MS;
+	int usual = dog_ms > 0 && dog_ms < STATUS_MS ? (int)dog_ms : STATUS_MS;
 	struct pollfd p = { .fd = signals, .events = POLLIN };
 	struct err e;
 
 	for (;;) {
-		int n = poll(&p, 1, timeout);
+		int64_t next = serve_sweep(serve);
+		int n = poll(&p, 1, next >= 0 && next < usual ? (int)next + 1 : usual);
 
 		if (n > 0)
 			return;
 		if (n < 0 && errno != EINTR)
 			return;
-		tell_status(g);
+		tell_status(serve->guest);
 		if (ttrpc_server_ping(server, PING_MS, &e) < 0)
 			log_err(LOG_LEVEL_ERROR, "the server does not go round", &e);
 		else if (dog_ms > 0)
@@ -178,7 +179,7 @@ static int serve_guest(struct guest *g, int signals, struct err *e)
 	say_what_it_is(g);
 	(void)notify_send("READY=1", NULL);
 	tell_status(g);
-	wait_for_end(server, g, signals);
+	wait_for_end(server, &serve, signals);
 	log_info("stopping", "drain_ms=%d", DRAIN_MS);
 	(void)notify_send("STOPPING=1", NULL);
 	if (ttrpc_server_drain(server, deadline_in(DRAIN_MS), e) < 0)

@@ -133,6 +133,11 @@ void serve_close(struct serve *s)
 	s->cache = NULL;
 }
 
+int64_t serve_sweep(struct serve *s)
+{
+	return cache_sweep(s->cache, generation(s->guest));
+}
+
 struct cdh_backend serve_backend(struct serve *s)
 {
 	return (struct cdh_backend){

@@ -21,6 +21,9 @@ struct serve {
 int serve_open(struct serve *s, struct guest *g, struct err *e) MUST_CHECK;
 void serve_close(struct serve *s);
 
+/* Erase what ended in the cache. Returns the milliseconds until the next entry ends, -1: none. */
+int64_t serve_sweep(struct serve *s);
+
 /* The callbacks of the CDH services; their ctx is s. */
 struct cdh_backend serve_backend(struct serve *s);
 

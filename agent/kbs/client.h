@@ -12,17 +12,31 @@
  *
  * One attestation serves many: concurrent callers share one handshake, which runs on a thread
  * of its own with its own deadline (KBS_HANDSHAKE_MS); a caller waits with its own deadline and
- * one that leaves never cancels it. ERR_NETWORK is retried with jittered, capped, growing
- * pauses up to the caller's deadline.
+ * one that leaves never cancels it. A handshake that failed for the network (ERR_NETWORK,
+ * ERR_TIMEOUT) is begun again after a jittered pause that doubles up to KBS_PAUSE_MAX_MS, as long
+ * as a caller waits; one that failed for another reason gives that reason to every caller for
+ * KBS_REFUSAL_MS, so that a pod with fifty secrets does not attest fifty times.
  *
- * Token rules (design §4): life is exp − iat counted on CLOCK_BOOTTIME from receipt; < 30 s
- * left means refresh first; exp ≤ iat or a life over 24 h is token.bad-life; no exp means 60 s.
- * After a policy denial the token counts as stale: never a second attestation within the call,
- * one at the first call ≥ 30 s later. TokenNotFound, TokenVerifierError and AttestationError on
- * a GET lead to one new handshake within the call. The cookie goes with /attest only; GETs
+ *   state      event                          next
+ *   no token   a caller                       handshake begins
+ *   handshake  200 with a token               token; waiters go on
+ *   handshake  network, 5xx, 429, time-out    pause (Retry-After is honoured), then handshake while a caller waits
+ *   handshake  anything else                  refusal, for KBS_REFUSAL_MS
+ *   token      a caller, enough life left     used
+ *   token      a caller, < 30 s left          handshake begins (for lives under 60 s: half of it)
+ *   token      policy denial                  stale: used on, renewed at the first call >= 30 s after it
+ *   token      TokenNotFound & co. on a GET   dropped, one new handshake within the call
+ *
+ * Token rules (design §4): life is exp − iat counted on CLOCK_BOOTTIME from receipt; exp ≤ iat or
+ * a life over 24 h is token.bad-life; no exp means 60 s. The cookie goes with /attest only; GETs
  * carry the Bearer token and never the cookie.
  */
 #define KBS_HANDSHAKE_MS (60 * 1000) /* one handshake, all its requests and the evidence */
+#define KBS_REFRESH_MS   (30 * 1000) /* a token with less left is renewed before it is used */
+#define KBS_STALE_MS     (30 * 1000) /* after a denial */
+#define KBS_PAUSE_MIN_MS 250         /* first pause after a network failure; jitter is ± a half */
+#define KBS_PAUSE_MAX_MS (8 * 1000)
+#define KBS_REFUSAL_MS   (5 * 1000)
 
 struct kbs; /* opaque, thread-safe */
 
@@ -44,6 +58,7 @@ struct kbs_config {
 	struct kbs_evidence_source evidence;
 	http_round_trip *round_trip;
 	void *round_trip_ctx;
+	int64_t (*now_ms)(void); /* for tests; NULL: clock_boot_ms() */
 };
 
 /* Counters since creation; for status, metrics and tests. */
@@ -74,8 +89,9 @@ void kbs_free(struct kbs *k);
  *
  * Errors: ERR_DENIED (kbs.policy-denied, kbs.attestation-failed, kbs.auth-refused, …),
  * ERR_NOTFOUND (kbs.resource-missing, kbs.plugin-missing), ERR_VERIFY (tls.*, kbs.decrypt-failed,
- * token.bad-life), ERR_TIMEOUT (the last reason is kept in the message), ERR_FORMAT
- * (kbs.bad-reply), ERR_LIMIT, ERR_DEVICE (evidence.failed) and what round_trip gives.
+ * token.bad-life), ERR_FORMAT (kbs.bad-reply), ERR_LIMIT, ERR_DEVICE (evidence.failed) and what
+ * round_trip gives. What was retried until the deadline keeps the code of its last reason ("gave
+ * up after …"), since that is what an operator can act upon; net.timeout when nothing answered.
  */
 int kbs_get(struct kbs *k, struct secret *out, const struct uri *uri, struct deadline deadline,
 	    struct err *e) MUST_CHECK;

@@ -17,7 +17,7 @@ struct uri {
 	char host[256];       /* "host", "host:port", "[::1]:8080" or "" */
 	char path[URI_MAX];   /* "default/key/1": no leading slash */
 	char query[URI_MAX];  /* without '?'; "" when none */
-	char text[URI_MAX + 1]; /* canonical: kbs+resource:// becomes kbs://, no fragment */
+	char text[3 * URI_MAX]; /* canonical: kbs+resource:// becomes kbs://, no fragment */
 };
 
 /* Errors: ERR_USAGE (kbs.bad-uri), naming what is wrong. *out is set on success only. */

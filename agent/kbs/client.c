@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/kbs/client.h"
+#include "agent/crypto/jwe.h"
+#include "agent/kbs/rcar.h"
+#include "agent/kbs/session.h"
+#include "agent/kbs/token.h"
+
+#include <stdio.h>
+#include <strings.h>
+#include <time.h>
+
+struct kbs {
+	struct kbs_config config;
+	char *url, *tee;
+	uint8_t *initdata;
+	struct kbs_stats stats, export_stats;
+	struct kbs_session own;
+	pthread_mutex_t export_lock;
+	struct kbs_session export; /* opened at the first GetToken */
+	bool export_open;
+};
+
+static int check_url(const char *url, struct err *e)
+{
+	bool ok = strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0;
+
+	for (const char *p = url; ok && *p; p++)
+		ok = *p > ' ' && *p < 0x7f && !strchr("\"<>\\^`{|}?#", *p);
+	if (!ok || strlen(url) > URI_MAX)
+		return err_code(e, CODE_CONFIG_VALUE,
+				"url \"%.100s\", want http(s)://host[:port][/path]", url);
+	return 0;
+}
+
+int kbs_new(struct kbs **out, const struct kbs_config *config, struct err *e)
+{
+	struct kbs *k;
+	size_t n;
+	int r = check_url(config->url, e);
+
+	if (r < 0)
+		return r;
+	k = calloc(1, sizeof *k);
+	if (!k)
+		return err_set(e, ERR_NOMEM, "no memory for a Trustee client");
+	(void)pthread_mutex_init(&k->export_lock, NULL);
+	k->config = *config;
+	k->url = strdup(config->url);
+	k->tee = strdup(config->evidence.tee);
+	k->initdata = malloc(config->initdata.len + 1);
+	if (!k->url || !k->tee || !k->initdata) {
+		kbs_free(k);
+		return err_set(e, ERR_NOMEM, "no memory for a Trustee client");
+	}
+	for (n = strlen(k->url); n > 0 && k->url[n - 1] == '/'; n--)
+		k->url[n - 1] = '\0';
+	if (config->initdata.len > 0)
+		memcpy(k->initdata, config->initdata.p, config->initdata.len);
+	k->config.url = k->url;
+	k->config.evidence.tee = k->tee;
+	k->config.initdata.p = k->initdata;
+	r = session_open(&k->own, &k->config, k->url, &k->stats, e);
+	if (r < 0) {
+		kbs_free(k);
+		return r;
+	}
+	*out = k;
+	return 0;
+}
+
+void kbs_free(struct kbs *k)
+{
+	if (!k)
+		return;
+	session_close(&k->own);
+	session_close(&k->export);
+	(void)pthread_mutex_destroy(&k->export_lock);
+	free(k->url);
+	free(k->tee);
+	free(k->initdata);
+	free(k);
+}
+
+/* What one GET came to. */
+enum outcome { DONE, RETRY, NEW_TOKEN, FAILED };
+
+static enum outcome get_once(struct kbs *k, struct secret *out, const char *url, const char *what,
+			     const struct secret *token, uint64_t serial, struct deadline d,
+			     int64_t *retry_after_ms, int *result, struct err *e)
+{
+	cleanup_http_reply struct http_reply reply = { 0 };
+	const struct http_request q = {
+		.method = "GET",
+		.url = url,
+		.bearer = (const char *)secret_bytes(token),
+		.reply_max = JWE_TEXT_MAX,
+		.deadline = d,
+	};
+	bool wants_token;
+	int r;
+
+	(void)pthread_mutex_lock(&k->own.lock);
+	k->stats.requests++;
+	(void)pthread_mutex_unlock(&k->own.lock);
+	r = k->config.round_trip(k->config.round_trip_ctx, &q, &reply, e);
+	if (r == 0 && reply.status == 200) {
+		*result = jwe_decrypt(out, k->own.key, buf_view(&reply.body), e);
+		if (*result < 0)
+			*result = err_wrap(e, *result, "%s", what);
+		return *result < 0 ? FAILED : DONE;
+	}
+	if (r == 0) {
+		r = rcar_refusal(&wants_token, RCAR_RESOURCE, reply.status, buf_view(&reply.body), what, e);
+		*retry_after_ms = reply.retry_after_ms;
+		if (wants_token) {
+			session_drop(&k->own, serial);
+			*result = r;
+			return NEW_TOKEN;
+		}
+		if (e->code == CODE_KBS_POLICY_DENIED)
+			session_denied(&k->own, serial);
+	}
+	*result = r;
+	return r == -ERR_NETWORK ? RETRY : FAILED;
+}
+
+static void nap(int64_t ms)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+
+	(void)nanosleep(&t, NULL);
+}
+
+/* Sleep before another try. False when the deadline comes first. */
+static bool pause_before_retry(int64_t *pause_ms, int64_t retry_after_ms, struct deadline d)
+{
+	int64_t ms;
+
+	*pause_ms = *pause_ms == 0 ? KBS_PAUSE_MIN_MS : *pause_ms * 2;
+	if (*pause_ms > KBS_PAUSE_MAX_MS)
+		*pause_ms = KBS_PAUSE_MAX_MS;
+	ms = session_jitter(*pause_ms);
+	if (ms < retry_after_ms)
+		ms = retry_after_ms;
+	if (ms >= deadline_left_ms(d))
+		return false;
+	nap(ms);
+	return true;
+}
+
+int kbs_get(struct kbs *k, struct secret *out, const struct uri *uri, struct deadline d,
+	    struct err *e)
+{
+	cleanup_buf struct buf url = BUF_MAX(4 * URI_MAX);
+	struct err local = { 0 };
+	int64_t pause_ms = 0, since = clock_boot_ms();
+	unsigned tries = 0;
+	bool renewed = false;
+	int r;
+
+	if (!e)
+		e = &local;
+	uri_request_url(&url, k->url, uri);
+	r = buf_check(&url, "the URL", e);
+	if (r < 0)
+		return r;
+	for (;;) {
+		cleanup_secret struct secret token = { 0 };
+		int64_t retry_after_ms = 0;
+		uint64_t serial;
+
+		r = session_token(&k->own, &token, &serial, d, e);
+		if (r < 0)
+			return err_wrap(e, r, "%s", uri->text);
+		switch (get_once(k, out, buf_str(&url), uri->text, &token, serial, d,
+				 &retry_after_ms, &r, e)) {
+		case DONE:
+			return 0;
+		case FAILED:
+			return r;
+		case NEW_TOKEN:
+			if (renewed)
+				return r;
+			renewed = true;
+			break;
+		case RETRY:
+			tries++;
+			if (!pause_before_retry(&pause_ms, retry_after_ms, d))
+				return err_wrap(e, r, "gave up after %lld ms, %u tries",
+						(long long)(clock_boot_ms() - since), tries);
+			break;
+		}
+	}
+}
+
+int kbs_attest(struct kbs *k, struct deadline d, struct err *e)
+{
+	cleanup_secret struct secret token = { 0 };
+	uint64_t serial;
+
+	return session_token(&k->own, &token, &serial, d, e);
+}
+
+/* {"token":"…","tee_keypair":"<PEM, newlines escaped>"} straight into locked memory. */
+static int write_export(struct secret *out, const struct secret *token, const struct secret *pem,
+			struct err *e)
+{
+	static const char head[] = "{\"token\":\"", middle[] = "\",\"tee_keypair\":\"", tail[] = "\"}";
+	cleanup_secret struct secret s = { 0 };
+	int r = secret_alloc(&s, token->len + 2 * pem->len + 64, e);
+
+	if (r < 0 || (r = secret_append(&s, head, sizeof head - 1, e)) < 0 ||
+	    (r = secret_append(&s, secret_bytes(token), token->len - 1, e)) < 0 ||
+	    (r = secret_append(&s, middle, sizeof middle - 1, e)) < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < pem->len; i++) {
+		const uint8_t *c = secret_bytes(pem) + i;
+
+		r = *c == '\n' ? secret_append(&s, "\\n", 2, e) : secret_append(&s, c, 1, e);
+	}
+	if (r < 0 || (r = secret_append(&s, tail, sizeof tail - 1, e)) < 0)
+		return r;
+	secret_move(out, &s);
+	return 0;
+}
+
+int kbs_export_token(struct kbs *k, struct secret *out, struct deadline d, struct err *e)
+{
+	cleanup_secret struct secret token = { 0 }, pem = { 0 };
+	uint64_t serial;
+	int r = 0;
+
+	(void)pthread_mutex_lock(&k->export_lock);
+	if (!k->export_open) {
+		r = session_open(&k->export, &k->config, k->url, &k->export_stats, e);
+		k->export_open = r == 0;
+		if (r < 0)
+			session_close(&k->export);
+	}
+	(void)pthread_mutex_unlock(&k->export_lock);
+	if (r < 0 || (r = session_token(&k->export, &token, &serial, d, e)) < 0 ||
+	    (r = teekey_pem(&pem, k->export.key, e)) < 0)
+		return r;
+	return write_export(out, &token, &pem, e);
+}
+
+uint64_t kbs_generation(struct kbs *k)
+{
+	uint64_t g;
+
+	(void)pthread_mutex_lock(&k->own.lock);
+	g = k->own.generation;
+	(void)pthread_mutex_unlock(&k->own.lock);
+	return g;
+}
+
+int64_t kbs_token_end_ms(struct kbs *k)
+{
+	int64_t end;
+
+	(void)pthread_mutex_lock(&k->own.lock);
+	end = k->own.token.len > 0 ? k->own.token_end_ms : 0;
+	(void)pthread_mutex_unlock(&k->own.lock);
+	return end;
+}
+
+void kbs_stats(struct kbs *k, struct kbs_stats *out)
+{
+	int64_t left;
+
+	(void)pthread_mutex_lock(&k->own.lock);
+	*out = k->stats;
+	left = k->own.token.len > 0 ? k->own.token_end_ms - session_now(&k->own) : 0;
+	(void)pthread_mutex_unlock(&k->own.lock);
+	out->token_left_ms = left > 0 ? left : 0;
+	(void)pthread_mutex_lock(&k->export_lock);
+	if (k->export_open) {
+		(void)pthread_mutex_lock(&k->export.lock);
+		out->handshakes += k->export_stats.handshakes;
+		out->handshakes_failed += k->export_stats.handshakes_failed;
+		out->quotes += k->export_stats.quotes;
+		out->requests += k->export_stats.requests;
+		(void)pthread_mutex_unlock(&k->export.lock);
+	}
+	(void)pthread_mutex_unlock(&k->export_lock);
+}
