@@ -2,6 +2,8 @@
 #include "agent/daemon/vouchsafed_serve.h"
 #include "agent/base/log.h"
 
+#include <time.h>
+
 /*
  * What is cached under one generation dies with it: a new token or a denial of any Trustee
  * changes the sum, and nothing outlives the token that ends first.
@@ -58,20 +60,41 @@ static void remember(struct serve *s, struct view key, const struct secret *valu
 		log_debug("not cached", "what=\"%s\"", e.msg);
 }
 
-/* A signing key at Trustee: one read serves all secrets that it signed, for a minute. */
+static int lock_until(pthread_mutex_t *m, struct deadline d, struct err *e)
+{
+	int64_t left = deadline_left_ms(d);
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += left / 1000 + 1;
+	if (pthread_mutex_clocklock(m, CLOCK_MONOTONIC, &t) != 0)
+		return err_code(e, CODE_API_DEADLINE, "another call is still reading the signing key");
+	return 0;
+}
+
+/*
+ * A signing key at Trustee: one read serves all secrets that it signed, for a minute, and all
+ * calls that want it at the same time.
+ */
 static int signing_key(void *ctx, struct secret *out, const struct uri *uri, struct deadline d,
 		       struct err *e)
 {
 	struct serve *s = ctx;
-	cleanup_buf struct buf b = BUF_MAX(2 * URI_MAX);
+	cleanup_buf struct buf b = BUF_MAX(4 * URI_MAX);
 	struct view key = key_of(&b, "key", NULL, view_str(uri->text));
 	int r;
 
 	if (cache_get(s->cache, out, key, generation(s->guest), e) == 0)
 		return 0;
-	r = resource(ctx, out, uri, d, e);
-	if (r == 0)
-		remember(s, key, out, generation(s->guest));
+	r = lock_until(&s->key_lock, d, e);
+	if (r < 0)
+		return r;
+	if (cache_get(s->cache, out, key, generation(s->guest), e) != 0) {
+		r = resource(ctx, out, uri, d, e);
+		if (r == 0)
+			remember(s, key, out, generation(s->guest));
+	}
+	(void)pthread_mutex_unlock(&s->key_lock);
 	return r;
 }
 
@@ -120,6 +143,8 @@ static void failed(void *ctx, const char *method, const struct api_call *call, c
 int serve_open(struct serve *s, struct guest *g, struct err *e)
 {
 	s->guest = g;
+	if (pthread_mutex_init(&s->key_lock, NULL) != 0)
+		return err_set(e, ERR_NOMEM, "no memory for a lock");
 	guest_sealed_rules(&s->rules, g, s->credential_dir);
 	s->rules.resource = resource;
 	s->rules.signing_key = signing_key;

@@ -14,6 +14,7 @@ struct serve {
 	struct guest *guest;
 	struct cache *cache;
 	struct sealed_rules rules;
+	pthread_mutex_t key_lock; /* held while a signing key is read */
 	char credential_dir[512];
 };
 
