@@ -87,7 +87,7 @@ def main():
         w.mount()
         if swap_is_on():
             print("    swap is on: this development build permits it (allow_swap); a normal build refuses")
-        w.oci_config(timeout=10)
+        w.oci_config(timeout_s=10)
         before = w.metric("kbs_attestation_successes_total")
         sealed_file = w.tmp / "key.sealed"
         sealed_file.write_text(key)

@@ -29,7 +29,7 @@ def ready(w):
     w.resource("default/a/file", SECRET)
     w.up()
     w.mount()
-    w.oci_config(timeout=5)
+    w.oci_config(timeout_s=5)
     f = w.tmp / "sealed"
     f.write_text(w.seal("kbs:///default/a/file"))
     w.bundle("c", ["sh", "-c", "echo \"got $V\"; cat /run/secrets/f"], env=[f"V={w.seal('kbs:///default/a/env')}"],

@@ -27,7 +27,7 @@ def ready(w, tool):
     w.provision(w.initdata())
     w.start_daemon()
     w.mount()
-    w.oci_config(timeout=15)
+    w.oci_config(timeout_s=15)
     w.env = w.seal("kbs:///default/a/env")
     w.file = w.tmp / "sealed"
     w.file.write_text(w.seal("kbs:///default/a/file"))
