@@ -27,16 +27,10 @@
 #error "name this architecture's AUDIT_ARCH_ value"
 #endif
 
-/* What goes over the pipe, then text and files one after the other. Both ends are one program. */
-struct reply {
-	struct err err; /* kind ERR_OK: the rest is filled */
-	enum hash_alg alg;
-	size_t text_len;
-	size_t file_len[DELIVER_FILES];
-	uint8_t has_file[DELIVER_FILES];
+enum {
+	REPLY_MAX =
+		(int)sizeof(struct isolated_reply) + (1 + DELIVER_FILES) * (int)INITDATA_TEXT_MAX
 };
-
-enum { REPLY_MAX = (int)sizeof(struct reply) + (1 + DELIVER_FILES) * (int)INITDATA_TEXT_MAX };
 
 /* --- the child ------------------------------------------------------------ */
 
@@ -88,14 +82,14 @@ static struct view view_of(const void *p, size_t n)
 	return (struct view){ p, n };
 }
 
-static int answer(int fd, struct reply *reply, const struct initdata *d)
+static int answer(int fd, struct isolated_reply *reply, const struct initdata *d)
 {
 	const char *file[DELIVER_FILES] = { NULL };
 	int r;
 
 	if (!d)
 		return fs_write_fd(fd, view_of(reply, sizeof *reply), "pipe", NULL);
-	reply->alg = d->alg;
+	reply->alg = (uint32_t)d->alg;
 	reply->text_len = d->text.len;
 	for (int f = 0; f < DELIVER_FILES; f++) {
 		file[f] = initdata_get(d, deliver_name((enum deliver_file)f), &reply->file_len[f]);
@@ -111,7 +105,7 @@ static int answer(int fd, struct reply *reply, const struct initdata *d)
 
 static void __attribute__((noreturn)) child(int fd, struct view delivered)
 {
-	struct reply reply = { 0 };
+	struct isolated_reply reply = { 0 };
 	struct initdata d = { 0 };
 	int r;
 
@@ -178,11 +172,10 @@ static bool cut(struct view *out, struct view *rest, size_t n)
 	return true;
 }
 
-/* Cut in->bytes into *in, which the caller throws away on failure. */
-static int check_reply(struct isolated *in, struct err *e)
+int isolated_check(struct isolated *in, struct err *e)
 {
 	struct view rest = buf_view(&in->bytes), head;
-	struct reply reply;
+	struct isolated_reply reply;
 
 	if (!cut(&head, &rest, sizeof reply))
 		return nonsense(e);
@@ -191,12 +184,12 @@ static int check_reply(struct isolated *in, struct err *e)
 		return child_error(&reply.err, e);
 	if (reply.alg > HASH_SHA512 || !cut(&in->d.text, &rest, reply.text_len))
 		return nonsense(e);
-	in->alg = reply.alg;
+	in->alg = (enum hash_alg)reply.alg;
 	for (int f = 0; f < DELIVER_FILES; f++) {
 		if (!cut(&in->d.file[f], &rest, reply.file_len[f]))
 			return nonsense(e);
 		if (!reply.has_file[f])
-			in->d.file[f].p = NULL;
+			in->d.file[f] = (struct view){ 0 };
 	}
 	if (rest.len > 0)
 		return nonsense(e);
@@ -240,11 +233,11 @@ int isolated_load(struct isolated *out, struct view delivered, struct err *e)
 	(void)close(take_fd(to));
 	r = collect(&in.bytes, from, e);
 	status = end_child(pid);
-	if (r == 0 && WIFSIGNALED(status) && in.bytes.len < sizeof(struct reply))
+	if (r == 0 && WIFSIGNALED(status) && in.bytes.len < sizeof(struct isolated_reply))
 		return err_set(e, ERR_INTERNAL, "the reader of the initdata died of signal %d",
 			       WTERMSIG(status));
 	if (r == 0)
-		r = check_reply(&in, e);
+		r = isolated_check(&in, e);
 	if (r < 0)
 		return r;
 	*out = in;

@@ -18,6 +18,15 @@ struct isolated {
 	struct delivery d; /* its digest was computed here, over d.text */
 };
 
+/* What goes over the pipe, then text and files one after the other. Both ends are one program. */
+struct isolated_reply {
+	struct err err; /* kind ERR_OK: the rest is filled */
+	uint32_t alg;   /* enum hash_alg */
+	size_t text_len;
+	size_t file_len[DELIVER_FILES];
+	uint8_t has_file[DELIVER_FILES];
+};
+
 #define cleanup_isolated __attribute__((cleanup(isolated_done)))
 
 /*
@@ -29,6 +38,13 @@ struct isolated {
  * ERR_TIMEOUT, ERR_INTERNAL (it died or answered nonsense).
  */
 int isolated_load(struct isolated *out, struct view delivered, struct err *e) MUST_CHECK;
+
+/*
+ * The parent's half: check the answer in in->bytes and fill the rest of *in, which the caller
+ * throws away on failure. For isolated_load() and tests.
+ * Errors: the child's own; ERR_INTERNAL (nonsense), ERR_CRYPTO.
+ */
+int isolated_check(struct isolated *in, struct err *e) MUST_CHECK;
 
 void isolated_done(struct isolated *i);
 

@@ -66,3 +66,100 @@ TEST(isolated_load__largest_text__fits_through_the_pipe)
 	CHECK_INT(in.d.file[DELIVER_POLICY].len,
 		  INITDATA_TEXT_MAX - strlen(HEAD "\"policy.rego\" = ''"));
 }
+
+/* An answer as the child gives it: text "TEXT", policy "POL", aa.toml "", no cdh.toml. */
+static struct isolated_reply good_reply(void)
+{
+	return (struct isolated_reply){
+		.alg = HASH_SHA256,
+		.text_len = 4,
+		.file_len = { [DELIVER_POLICY] = 3 },
+		.has_file = { [DELIVER_POLICY] = 1, [DELIVER_AA] = 1 },
+	};
+}
+
+static int check(struct isolated *in, const struct isolated_reply *reply, const char *behind,
+		 struct err *e)
+{
+	in->bytes = BUF_MAX(1u << 20);
+	buf_put(&in->bytes, reply, sizeof *reply);
+	buf_puts(&in->bytes, behind);
+	return isolated_check(in, e);
+}
+
+TEST(isolated_check__good_answer__is_cut_and_hashed_here)
+{
+	cleanup_isolated struct isolated in = { 0 };
+	struct isolated_reply reply = good_reply();
+	struct digest want;
+
+	CHECK_INT(check(&in, &reply, "TEXTPOL", NULL), 0);
+	CHECK(view_is(in.d.text, "TEXT") && view_is(in.d.file[DELIVER_POLICY], "POL"));
+	CHECK(in.d.file[DELIVER_AA].p && !in.d.file[DELIVER_AA].len && !in.d.file[DELIVER_CDH].p);
+	CHECK_INT(digest_of(&want, HASH_SHA256, view_str("TEXT"), NULL), 0);
+	CHECK(view_eq(digest_view(&in.d.digest), digest_view(&want)));
+}
+
+TEST(isolated_check__one_field_wrong__is_nonsense)
+{
+	struct isolated_reply r[] = {
+		good_reply(), good_reply(), good_reply(), good_reply(), good_reply(), good_reply(),
+		good_reply(), good_reply(), good_reply(), good_reply(), good_reply(),
+	};
+	struct err e;
+
+	r[0].alg = HASH_SHA512 + 1;
+	r[1].alg = UINT32_MAX;
+	r[2].text_len = 8;
+	r[3].text_len = SIZE_MAX;
+	r[4].file_len[DELIVER_CDH] = 1;
+	r[5].file_len[DELIVER_POLICY] = SIZE_MAX - 3;
+	r[6].text_len = 3;
+	r[7].err = (struct err){ .kind = ERR_KIND_COUNT, .code = CODE_INITDATA_SYNTAX };
+	r[8].err = (struct err){ .kind = ERR_FORMAT, .code = CODE_COUNT };
+	r[9].err = (struct err){ .kind = ERR_FORMAT, .code = CODE_INITDATA_SYNTAX, .msg = "\xff" };
+	/* The sum is right, by going once round. */
+	r[10].text_len = 8;
+	r[10].file_len[DELIVER_POLICY] = SIZE_MAX;
+	for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+		cleanup_isolated struct isolated in = { 0 };
+
+		CHECK_ERR(check(&in, &r[i], "TEXTPOL", &e), ERR_INTERNAL, e, "nonsense");
+	}
+}
+
+TEST(isolated_check__cut_anywhere_or_longer__is_nonsense)
+{
+	struct isolated_reply reply = good_reply();
+	cleanup_isolated struct isolated in = { 0 };
+	struct err e;
+
+	CHECK_INT(check(&in, &reply, "TEXTPOL", NULL), 0);
+	for (in.bytes.len--; in.bytes.len > 0; in.bytes.len--)
+		CHECK_ERR(isolated_check(&in, &e), ERR_INTERNAL, e, "nonsense");
+	isolated_done(&in);
+	CHECK_ERR(check(&in, &reply, "TEXTPOLx", &e), ERR_INTERNAL, e, "nonsense");
+}
+
+TEST(isolated_check__message_without_end__is_ended)
+{
+	struct isolated_reply reply = { .err = { .kind = ERR_FORMAT,
+						 .code = CODE_INITDATA_SYNTAX } };
+	cleanup_isolated struct isolated in = { 0 };
+	struct err e;
+
+	for (size_t i = 0; i < sizeof reply.err.msg; i++)
+		reply.err.msg[i] = 'x';
+	CHECK_ERR(check(&in, &reply, "", &e), ERR_FORMAT, e, "xxx");
+	CHECK_INT(strlen(e.msg), sizeof e.msg - 1);
+}
+
+TEST(isolated_check__file_length_without_file__is_no_file)
+{
+	struct isolated_reply reply = good_reply();
+	cleanup_isolated struct isolated in = { 0 };
+
+	reply.has_file[DELIVER_POLICY] = 0;
+	CHECK_INT(check(&in, &reply, "TEXTPOL", NULL), 0);
+	CHECK(!in.d.file[DELIVER_POLICY].p && !in.d.file[DELIVER_POLICY].len);
+}
