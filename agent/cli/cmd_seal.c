@@ -54,19 +54,25 @@ static int vault(int argc, char **argv)
 		{ "--signing-kid", NULL, &kid,
 		  "KID        URI at which Trustee has the public JWK, or the name of\n"
 		  "                             a file in the guest's credential directory" },
-		{ "--signing-jwk-path", NULL, &jwk, "FILE  private P-256 JWK; - is standard input" },
-		{ "--resource-uri", NULL, &uri, "URI       what it stands for: kbs:///repository/type/tag" },
-		{ "--provider", NULL, &provider, "NAME          who has it; only kbs (the default)" },
-		{ "--json", &json, NULL, "                   print JSON" },
+		{ "--signing-jwk-path", NULL, &jwk,
+		  "FILE  private P-256 JWK; - is standard input" },
+		{ "--resource-uri", NULL, &uri,
+		  "URI       what it stands for: kbs:///repository/type/tag" },
+		{ "--provider", NULL, &provider,
+		  "NAME          who has it; only kbs (the default)" },
+		{ "--json", &json, NULL, "                  print JSON" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "seal vault",
 		.operands = "",
-		.about = "Make a sealed secret that stands for a resource at Trustee, and print it.\n"
-			 "Put the result into a pod as the value of an environment variable or as the\n"
-			 "content of a file; the secret itself and the public JWK go to Trustee.\n\n"
-			 "  vouchsafe seal vault --signing-kid kbs:///default/signing-key/mine \\\n"
-			 "      --signing-jwk-path mine-private.json --resource-uri kbs:///default/db/password",
+		.about = "Make a sealed secret that stands for a resource at Trustee; print it.\n"
+			 "Put the line into a pod as the value of an environment variable or as\n"
+			 "the content of a file. The secret itself and the public JWK go to\n"
+			 "Trustee.\n"
+			 "\n"
+			 "  vouchsafe seal vault --signing-jwk-path mine-private.json \\\n"
+			 "      --signing-kid kbs:///default/signing-key/mine \\\n"
+			 "      --resource-uri kbs:///default/db/password",
 		.options = options,
 		.n_options = ARRAY_LEN(options),
 	};
@@ -78,8 +84,10 @@ static int vault(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	if (!kid || !jwk || !uri)
-		return cli_usage(syntax.command, "%s is needed", !kid ? "--signing-kid" :
-				 !jwk ? "--signing-jwk-path" : "--resource-uri");
+		return cli_usage(syntax.command, "%s is needed",
+				 !kid   ? "--signing-kid"
+				 : !jwk ? "--signing-jwk-path"
+					: "--resource-uri");
 	r = read_key(&key, jwk, &e);
 	if (r == 0)
 		r = sealed_make_vault(&sealed, kid, &key, uri, provider, &e);
@@ -102,7 +110,8 @@ static int vault(int argc, char **argv)
 /* Make a new file with these bytes; one that exists is left as it is. */
 static int write_new(int dir, const char *name, struct view bytes, mode_t mode, struct err *e)
 {
-	cleanup_close int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	cleanup_close int fd =
+		openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	int r;
 
 	if (fd < 0 && errno == EEXIST)
@@ -118,16 +127,17 @@ static int write_new(int dir, const char *name, struct view bytes, mode_t mode, 
 }
 
 static int write_pair(const char *dir, const char *private_name, const char *public_name,
-		      const struct secret *private_json, const struct buf *public_json, struct err *e)
+		      const struct secret *private_json, const struct buf *public_json,
+		      struct err *e)
 {
 	cleanup_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
 	if (fd < 0)
-		return errno == ENOENT ? err_set(e, ERR_NOTFOUND, "%s: not there", dir) :
-					 err_sys(e, errno, "open %s", dir);
-	r = write_new(fd, private_name, (struct view){ secret_bytes(private_json), private_json->len },
-		      0600, e);
+		return errno == ENOENT ? err_set(e, ERR_NOTFOUND, "%s: not there", dir)
+				       : err_sys(e, errno, "open %s", dir);
+	r = write_new(fd, private_name,
+		      (struct view){ secret_bytes(private_json), private_json->len }, 0600, e);
 	if (r < 0)
 		return r;
 	r = write_new(fd, public_name, buf_view(public_json), 0644, e);
@@ -152,15 +162,18 @@ static int keygen(int argc, char **argv)
 	const char *kid = "sealed-signing", *dir = ".";
 	bool json = false;
 	const struct cli_option options[] = {
-		{ "--kid", NULL, &kid, "NAME        name of the key and of its files (default: sealed-signing)" },
+		{ "--kid", NULL, &kid,
+		  "NAME        name of the key and of its files (default: sealed-signing)" },
 		{ "--output-dir", NULL, &dir, "DIR  where to write (default: here)" },
-		{ "--json", &json, NULL, "            print JSON" },
+		{ "--json", &json, NULL, "           print JSON" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "seal keygen",
 		.operands = "",
-		.about = "Make a key pair for sealing: NAME-private.json (mode 0600), which stays with\n"
-			 "you, and NAME-public.json, which goes to Trustee. Nothing is overwritten.\n\n"
+		.about = "Make a key pair for sealing: NAME-private.json (mode 0600), which\n"
+			 "stays with you, and NAME-public.json, which goes to Trustee. Nothing is\n"
+			 "overwritten.\n"
+			 "\n"
 			 "  vouchsafe seal keygen --kid mine",
 		.options = options,
 		.n_options = ARRAY_LEN(options),
@@ -175,8 +188,9 @@ static int keygen(int argc, char **argv)
 		return r;
 	if (kid[0] == '\0' || kid[0] == '.' || strchr(kid, '/') || strlen(kid) > 200 ||
 	    !enc_is_utf8(view_str(kid)))
-		return cli_usage(syntax.command, "--kid becomes a file name: no slash, no dot in front, "
-						 "at most 200 bytes (the URI is for seal vault)");
+		return cli_usage(syntax.command,
+				 "--kid becomes a file name: no slash, no dot in front, "
+				 "at most 200 bytes (the URI is for seal vault)");
 	(void)snprintf(private_name, sizeof private_name, "%s-private.json", kid);
 	(void)snprintf(public_name, sizeof public_name, "%s-public.json", kid);
 	r = jwk_generate_es256(&private_json, &public_json, kid, &e);
@@ -195,9 +209,9 @@ static int keygen(int argc, char **argv)
 /* --- inspect -------------------------------------------------------------------------------- */
 
 struct look {
-	struct buf header;  /* JSON text */
+	struct buf header; /* JSON text */
 	struct jws jws;
-	const char *signature; /* "not checked", "valid", or a code */
+	const char *signature;      /* "not checked", "valid", or a code */
 	char resource[URI_MAX + 1]; /* what vouchsafe would ask Trustee for, "" when it would not */
 };
 
@@ -244,7 +258,8 @@ static int read_sealed(struct look *l, struct view *text, struct err *e)
 	const uint8_t *dot;
 	int r;
 
-	while (text->len > 0 && strchr(" \t\r\n", text->p[text->len - 1]) && text->p[text->len - 1] != 0)
+	while (text->len > 0 && strchr(" \t\r\n", text->p[text->len - 1]) &&
+	       text->p[text->len - 1] != 0)
 		text->len--;
 	for (; sealed_is(*text); text->len -= strlen("sealed."))
 		text->p += strlen("sealed.");
@@ -313,13 +328,14 @@ static int inspect(int argc, char **argv)
 	const struct cli_option options[] = {
 		{ "--public-jwk", NULL, &jwk, "FILE        verify the signature under this JWK" },
 		{ "--signing-jwk-path", NULL, &jwk, "FILE  the same; d in it is not used" },
-		{ "--json", &json, NULL, "                   print JSON" },
+		{ "--json", &json, NULL, "                  print JSON" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "seal inspect",
 		.operands = "FILE",
-		.about = "Show what a sealed secret says and whether vouchsafe would unseal it. FILE -\n"
-			 "is standard input. Nothing is fetched, and no secret is in it.\n\n"
+		.about = "Show what a sealed secret says and whether vouchsafe would unseal it.\n"
+			 "FILE - is standard input. Nothing is fetched, and no secret is in it.\n"
+			 "\n"
 			 "  vouchsafe seal inspect --public-jwk mine-public.json secret.txt",
 		.options = options,
 		.n_options = ARRAY_LEN(options),
@@ -376,7 +392,8 @@ int cmd_seal(int argc, char **argv)
 			return subcommands[i].run(argc - 1, argv + 1);
 	if (argc > 1 && !asked)
 		return cli_usage("seal", "unknown command seal %s", argv[1]);
-	fprintf(asked ? stdout : stderr, "Usage: vouchsafe seal COMMAND [OPTION]...\n\nCommands:\n");
+	fprintf(asked ? stdout : stderr,
+		"Usage: vouchsafe seal COMMAND [OPTION]...\n\nCommands:\n");
 	for (size_t i = 0; i < ARRAY_LEN(subcommands); i++)
 		fprintf(asked ? stdout : stderr, "  %-8s %s\n", subcommands[i].name,
 			subcommands[i].about);

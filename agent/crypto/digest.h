@@ -2,8 +2,8 @@
 #ifndef CRYPTO_DIGEST_H
 #define CRYPTO_DIGEST_H
 
-#include "agent/base/mem.h"
 #include "agent/base/err.h"
+#include "agent/base/mem.h"
 
 /* SHA-2 digests, and random bytes. */
 enum hash_alg { HASH_SHA256, HASH_SHA384, HASH_SHA512 };

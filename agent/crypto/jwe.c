@@ -33,21 +33,24 @@ static int bad_or(struct err *e, int r, const char *what)
 
 static int get_members(struct members *m, const struct json *doc, struct err *e)
 {
-	/* aad would change what is authenticated; the others belong to forms that Trustee never sends. */
+	/* aad would change what is authenticated; the others are of forms Trustee never sends. */
 	static const char *const refused[] = { "aad", "header", "unprotected", "recipients" };
 	const struct {
 		const char *name;
 		struct view *to;
 	} want[] = {
-		{ "protected", &m->protected }, { "encrypted_key", &m->encrypted_key },
-		{ "iv", &m->iv },		{ "ciphertext", &m->ciphertext },
+		{ "protected", &m->protected },
+		{ "encrypted_key", &m->encrypted_key },
+		{ "iv", &m->iv },
+		{ "ciphertext", &m->ciphertext },
 		{ "tag", &m->tag },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
 		if (json_get(doc, refused[i]))
 			return err_code(e, CODE_KBS_BAD_REPLY,
-					"encrypted reply: member \"%s\" is not accepted", refused[i]);
+					"encrypted reply: member \"%s\" is not accepted",
+					refused[i]);
 	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
 		const char *text;
 		int r = json_need_string(&text, doc, want[i].name, "JWE", e);
@@ -68,8 +71,8 @@ static int get_exactly(uint8_t *p, size_t n, struct view text, const char *name,
 	if (r < 0 && r != -ERR_LIMIT)
 		return bad_or(e, r, name);
 	if (r < 0 || len != n)
-		return err_code(e, CODE_KBS_BAD_REPLY, "encrypted reply: %s is not of %zu bytes", name,
-				n);
+		return err_code(e, CODE_KBS_BAD_REPLY, "encrypted reply: %s is not of %zu bytes",
+				name, n);
 	return 0;
 }
 
@@ -104,8 +107,9 @@ static int check_header(const struct json *header, enum teekey_alg a, struct err
 	if (r < 0)
 		return bad_or(e, r, "encrypted reply");
 	if (strcmp(alg, "RSA1_5") == 0)
-		return err_code(e, CODE_KBS_JWE_ALG,
-				"the reply is encrypted with RSA1_5, which is refused (use RSA-OAEP-256)");
+		return err_code(
+			e, CODE_KBS_JWE_ALG,
+			"the reply is encrypted with RSA1_5, which is refused (use RSA-OAEP-256)");
 	if (strcmp(alg, want) != 0)
 		return unsupported(e, "alg", alg, want);
 	if (strcmp(enc, "A256GCM") != 0)
@@ -113,7 +117,8 @@ static int check_header(const struct json *header, enum teekey_alg a, struct err
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
 		if (json_get(header, refused[i]))
 			return err_code(e, CODE_KBS_BAD_REPLY,
-					"encrypted reply: header member \"%s\" is not accepted", refused[i]);
+					"encrypted reply: header member \"%s\" is not accepted",
+					refused[i]);
 	return 0;
 }
 
@@ -171,8 +176,8 @@ static int not_ours(struct err *e)
 			"the encrypted reply does not authenticate under this guest's TEE key");
 }
 
-static int unwrap_cek(struct key32 *cek, const struct key32 *kek, const uint8_t wrapped[WRAPPED_CEK],
-		      struct err *e)
+static int unwrap_cek(struct key32 *cek, const struct key32 *kek,
+		      const uint8_t wrapped[WRAPPED_CEK], struct err *e)
 {
 	cleanup_cipher_ctx EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
 	struct {

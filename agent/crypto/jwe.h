@@ -20,7 +20,7 @@
  * Errors: ERR_FORMAT (kbs.bad-reply), ERR_UNSUPPORTED (kbs.jwe-algorithm: RSA1_5 by name, any
  * other alg or enc), ERR_VERIFY (kbs.decrypt-failed: key unwrap or tag), ERR_LIMIT, ERR_NOMEM.
  */
-int jwe_decrypt(struct secret *out, const struct teekey *k, struct view text, struct err *e)
-	MUST_CHECK;
+int jwe_decrypt(struct secret *out, const struct teekey *k, struct view text,
+		struct err *e) MUST_CHECK;
 
 #endif

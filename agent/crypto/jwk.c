@@ -34,7 +34,8 @@ static int need(const struct json *jwk, const char *name, const char *want, stru
 	if (r < 0)
 		return r;
 	if (strcmp(text, want) != 0)
-		return err_set(e, ERR_FORMAT, "JWK has %s \"%.40s\", want \"%s\"", name, text, want);
+		return err_set(e, ERR_FORMAT, "JWK has %s \"%.40s\", want \"%s\"", name, text,
+			       want);
 	return 0;
 }
 
@@ -90,7 +91,8 @@ int ossl_ec_from_jwk(EVP_PKEY **out, const struct json *jwk, const char *crv, bo
 		return r;
 	ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
 	bld = OSSL_PARAM_BLD_new();
-	if (!ctx || !bld || !OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, crv, 0) ||
+	if (!ctx || !bld ||
+	    !OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, crv, 0) ||
 	    !OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * width))
 		return ossl_err(e, "JWK");
 	if (private_key) {

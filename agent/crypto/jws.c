@@ -29,7 +29,8 @@ static int cut(struct view parts[3], struct view text, struct err *e)
 }
 
 /* Copy a mandatory text member of the header into room bytes. */
-static int get_text(char *out, size_t room, const struct json *header, const char *name, struct err *e)
+static int get_text(char *out, size_t room, const struct json *header, const char *name,
+		    struct err *e)
 {
 	const char *text;
 	size_t n;
@@ -39,8 +40,8 @@ static int get_text(char *out, size_t room, const struct json *header, const cha
 		return r;
 	n = strlen(text);
 	if (n >= room)
-		return err_set(e, ERR_LIMIT, "JWS header member %s of %zu bytes, allowed %zu", name, n,
-			       room - 1);
+		return err_set(e, ERR_LIMIT, "JWS header member %s of %zu bytes, allowed %zu", name,
+			       n, room - 1);
 	memcpy(out, text, n + 1);
 	return 0;
 }
@@ -62,7 +63,7 @@ static int read_header(struct jws *j, struct view part, struct err *e)
 	if (json_get(header, "crit"))
 		return err_set(e, ERR_FORMAT, "JWS header has crit, which is not accepted");
 	b64 = json_get(header, "b64");
-	/* Upstream's library writes a stray "b64":true; false (RFC 7797) would change what is signed. */
+	/* Upstream writes a stray "b64":true; false (RFC 7797) would change what is signed. */
 	if (b64 && !json_is_true(b64))
 		return err_set(e, ERR_FORMAT, "JWS header has a b64 other than true");
 	r = get_text(j->alg, sizeof j->alg, header, "alg", e);
@@ -79,7 +80,8 @@ int jws_parse(struct jws *out, struct view text, struct err *e)
 	int r;
 
 	if (text.len > JWS_TEXT_MAX)
-		return err_set(e, ERR_LIMIT, "JWS of %zu bytes, allowed %u", text.len, JWS_TEXT_MAX);
+		return err_set(e, ERR_LIMIT, "JWS of %zu bytes, allowed %u", text.len,
+			       JWS_TEXT_MAX);
 	r = cut(parts, text, e);
 	if (r == 0)
 		r = read_header(&j, parts[0], e);
@@ -144,20 +146,22 @@ int jws_verify_es256(const struct jws *j, struct view jwk, struct err *e)
 	int r;
 
 	if (strcmp(j->alg, "ES256") != 0)
-		return err_code(e, CODE_SEALED_ALGORITHM, "signed with \"%s\", want \"ES256\"", j->alg);
+		return err_code(e, CODE_SEALED_ALGORITHM, "signed with \"%s\", want \"ES256\"",
+				j->alg);
 	r = read_key(&pkey, jwk, false, e);
 	if (r < 0)
 		return r;
 	if (!j->has_signature)
-		return err_code(e, CODE_SEALED_SIGNATURE, "the signature is not of %d bytes", SIGNATURE);
+		return err_code(e, CODE_SEALED_SIGNATURE, "the signature is not of %d bytes",
+				SIGNATURE);
 	ctx = EVP_MD_CTX_new();
 	n = to_der(der, j->signature);
 	if (!ctx || n == 0 || EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, pkey) != 1)
 		return ossl_err(e, "begin to verify a signature");
 	if (EVP_DigestVerify(ctx, der, n, j->signing_input.p, j->signing_input.len) != 1) {
 		ERR_clear_error();
-		return err_code(e, CODE_SEALED_SIGNATURE, "the signature does not match the key \"%.200s\"",
-				j->kid);
+		return err_code(e, CODE_SEALED_SIGNATURE,
+				"the signature does not match the key \"%.200s\"", j->kid);
 	}
 	return 0;
 }

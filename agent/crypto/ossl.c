@@ -7,7 +7,8 @@
 
 /*
  * Room for the keys of a process, the temporaries of generating an RSA key, and two random
- * generators of about 1 KiB for each thread. Locked on first touch, so what is unused costs nothing.
+ * generators of about 1 KiB for each thread. Locked on first touch, so what is unused costs
+ * nothing.
  */
 #define HEAP_BYTES (256u << 10)
 #define HEAP_PIECE 32
@@ -20,14 +21,15 @@ int ossl_err(struct err *e, const char *what)
 	const char *reason = code ? ERR_reason_error_string(code) : NULL;
 
 	ERR_clear_error();
-	return err_set(e, ERR_CRYPTO, "%s: %s", what, reason ? reason : "libcrypto gives no reason");
+	return err_set(e, ERR_CRYPTO, "%s: %s", what,
+		       reason ? reason : "libcrypto gives no reason");
 }
 
 static void make_heap(void)
 {
-	heap_state = CRYPTO_secure_malloc_initialized() ?
-			     1 :
-			     CRYPTO_secure_malloc_init(HEAP_BYTES, HEAP_PIECE);
+	heap_state = CRYPTO_secure_malloc_initialized()
+			     ? 1
+			     : CRYPTO_secure_malloc_init(HEAP_BYTES, HEAP_PIECE);
 }
 
 int ossl_locked_heap(struct err *e)

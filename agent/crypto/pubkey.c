@@ -38,7 +38,8 @@ int pubkey_rsa_spki(struct buf *der, struct view n, uint32_t e, struct err *err)
 			       "RSA modulus of %zu bytes, want %d..%d without leading zeros", n.len,
 			       PUBKEY_RSA_MIN, PUBKEY_RSA_MAX);
 	if (exponent < 3 || exponent % 2 == 0)
-		return err_set(err, ERR_FORMAT, "RSA exponent %u, want an odd one from 3", exponent);
+		return err_set(err, ERR_FORMAT, "RSA exponent %u, want an odd one from 3",
+			       exponent);
 	bn_n = BN_bin2bn(n.p, (int)n.len, NULL);
 	if (!ctx || !bld || !bn_n || !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, bn_n) ||
 	    !OSSL_PARAM_BLD_push_uint(bld, OSSL_PKEY_PARAM_RSA_E, exponent))
@@ -62,7 +63,8 @@ static int load_rsa(EVP_PKEY **out, struct view spki, struct err *e)
 	pkey = d2i_PUBKEY(NULL, &p, (long)spki.len);
 	ERR_clear_error();
 	if (!pkey || p != spki.p + spki.len)
-		return err_set(e, ERR_FORMAT, "public key is not the DER of one SubjectPublicKeyInfo");
+		return err_set(e, ERR_FORMAT,
+			       "public key is not the DER of one SubjectPublicKeyInfo");
 	if (!EVP_PKEY_is_a(pkey, "RSA"))
 		return err_set(e, ERR_UNSUPPORTED, "public key is of type %s, want RSA",
 			       EVP_PKEY_get0_type_name(pkey));

@@ -8,8 +8,8 @@
  * Public RSA keys as others hold them: SubjectPublicKeyInfo in DER (RFC 5280 4.1, RFC 3279
  * 2.3.1), and signatures under them. For the AK's public part and for checking an own quote.
  */
-#define PUBKEY_RSA_MIN 256        /* modulus, bytes: 2048 bits */
-#define PUBKEY_RSA_MAX 1024       /* modulus, bytes */
+#define PUBKEY_RSA_MIN 256         /* modulus, bytes: 2048 bits */
+#define PUBKEY_RSA_MAX 1024        /* modulus, bytes */
 #define PUBKEY_DER_MAX (16u << 10) /* bytes */
 
 /*

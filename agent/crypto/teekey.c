@@ -8,8 +8,8 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-#define PEM_MAX  8192 /* bytes; RSA 2048 takes 1.7 KiB */
-#define RSA_BITS 2048
+#define PEM_MAX     8192 /* bytes; RSA 2048 takes 1.7 KiB */
+#define RSA_BITS    2048
 #define BEGIN(what) "-----BEGIN " what "-----"
 
 static const struct {
@@ -71,8 +71,8 @@ int teekey_new(struct teekey **out, enum teekey_alg a, struct err *e)
 
 	if (r < 0)
 		return r;
-	pkey = a == TEEKEY_RSA ? EVP_PKEY_Q_keygen(NULL, NULL, algs[a].type, (size_t)RSA_BITS) :
-				 EVP_PKEY_Q_keygen(NULL, NULL, algs[a].type, algs[a].curve);
+	pkey = a == TEEKEY_RSA ? EVP_PKEY_Q_keygen(NULL, NULL, algs[a].type, (size_t)RSA_BITS)
+			       : EVP_PKEY_Q_keygen(NULL, NULL, algs[a].type, algs[a].curve);
 	if (!pkey)
 		return ossl_err(e, "generate a TEE key");
 	return wrap_pkey(out, a, &pkey, e);
@@ -131,7 +131,8 @@ int teekey_jwk(struct buf *out, const struct teekey *k, struct err *e)
 	return buf_check(out, "public JWK", e);
 }
 
-/* A BIO that writes into a struct secret, so that the PEM is never in memory that grows or swaps. */
+/* A BIO that writes into a struct secret, so that the PEM is never in memory that grows or swaps.
+ */
 static int secret_write(BIO *bio, const char *p, int n)
 {
 	struct secret *s = BIO_get_data(bio);
@@ -220,7 +221,8 @@ int teekey_from_pem(struct teekey **out, struct view pem, struct err *e)
 			       PEM_MAX);
 	if (!view_starts(pem, algs[TEEKEY_P256].pem_begin) &&
 	    !view_starts(pem, algs[TEEKEY_RSA].pem_begin))
-		return err_set(e, ERR_FORMAT, "private key is no PEM of PKCS#8 (EC) or PKCS#1 (RSA)");
+		return err_set(e, ERR_FORMAT,
+			       "private key is no PEM of PKCS#8 (EC) or PKCS#1 (RSA)");
 	bio = BIO_new_mem_buf(pem.p, (int)pem.len);
 	if (!bio)
 		return ossl_err(e, "read a private key");

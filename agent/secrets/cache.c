@@ -89,7 +89,8 @@ static void sweep(struct cache *c, uint64_t generation, int64_t now_ms)
 static struct entry *find(struct cache *c, const struct digest *key)
 {
 	for (size_t i = 0; i < CACHE_ENTRIES; i++)
-		if (!is_free(&c->entry[i]) && view_eq(digest_view(&c->entry[i].key), digest_view(key)))
+		if (!is_free(&c->entry[i]) &&
+		    view_eq(digest_view(&c->entry[i].key), digest_view(key)))
 			return &c->entry[i];
 	return NULL;
 }
@@ -157,7 +158,8 @@ static struct entry *free_place(struct cache *c)
 	return NULL;
 }
 
-static void put_locked(struct cache *c, const struct digest *key, struct secret *value, int64_t end_ms)
+static void put_locked(struct cache *c, const struct digest *key, struct secret *value,
+		       int64_t end_ms)
 {
 	size_t n = locked_size(value->len);
 	struct entry *t = find(c, key);
@@ -214,7 +216,8 @@ int64_t cache_sweep(struct cache *c, uint64_t generation)
 void cache_stats(struct cache *c, struct cache_stats *out)
 {
 	(void)pthread_mutex_lock(&c->lock);
-	*out = (struct cache_stats){ .hits = c->hits, .misses = c->misses, .entries = c->entries,
-				     .bytes = c->bytes };
+	*out = (struct cache_stats){
+		.hits = c->hits, .misses = c->misses, .entries = c->entries, .bytes = c->bytes
+	};
 	(void)pthread_mutex_unlock(&c->lock);
 }

@@ -11,8 +11,8 @@
 
 /* What a payload says; borrowed from its document. */
 struct payload {
-	bool vault;           /* else envelope */
-	const char *name;     /* of a vault */
+	bool vault;       /* else envelope */
+	const char *name; /* of a vault */
 	const char *provider;
 };
 
@@ -23,7 +23,8 @@ bool sealed_is(struct view text)
 
 static struct view trim(struct view text)
 {
-	while (text.len > 0 && strchr(" \t\r\n", text.p[text.len - 1]) && text.p[text.len - 1] != '\0')
+	while (text.len > 0 && strchr(" \t\r\n", text.p[text.len - 1]) &&
+	       text.p[text.len - 1] != '\0')
 		text.len--;
 	return text;
 }
@@ -46,7 +47,8 @@ static int need_string(const char **out, const struct json *doc, const char *key
 static int need_object(const struct json *doc, const char *key, struct err *e)
 {
 	if (!json_is_object(json_get(doc, key)))
-		return err_code(e, CODE_SEALED_FORMAT, "sealed secret: payload needs an object \"%s\"", key);
+		return err_code(e, CODE_SEALED_FORMAT,
+				"sealed secret: payload needs an object \"%s\"", key);
 	return 0;
 }
 
@@ -61,7 +63,8 @@ static int check_envelope(const struct json *doc, struct err *e)
 		return r;
 	if (strcmp(text, "A256GCM") != 0 && strcmp(text, "A256CTR") != 0)
 		return err_code(e, CODE_SEALED_FORMAT,
-				"sealed secret: wrap_type \"%.40s\", want A256GCM or A256CTR", text);
+				"sealed secret: wrap_type \"%.40s\", want A256GCM or A256CTR",
+				text);
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(names); i++)
 		r = need_string(&text, doc, names[i], e);
 	return r;
@@ -75,15 +78,16 @@ static int read_payload(struct payload *p, const struct json *doc, struct err *e
 	if (r < 0)
 		return r;
 	if (strcmp(version, "0.1.0") != 0)
-		return err_code(e, CODE_SEALED_VERSION, "sealed secret of version \"%.40s\", want \"0.1.0\"",
-				version);
+		return err_code(e, CODE_SEALED_VERSION,
+				"sealed secret of version \"%.40s\", want \"0.1.0\"", version);
 	r = need_string(&type, doc, "type", e);
 	if (r < 0)
 		return r;
 	p->vault = strcmp(type, "vault") == 0;
 	if (!p->vault && strcmp(type, "envelope") != 0)
 		return err_code(e, CODE_SEALED_FORMAT,
-				"sealed secret of type \"%.40s\", want \"vault\" or \"envelope\"", type);
+				"sealed secret of type \"%.40s\", want \"vault\" or \"envelope\"",
+				type);
 	r = p->vault ? need_string(&p->name, doc, "name", e) : check_envelope(doc, e);
 	if (r == 0)
 		r = need_string(&p->provider, doc, "provider", e);
@@ -110,18 +114,20 @@ static int check_bind(const struct sealed_rules *rules, const char *name, const 
 		if (name && strcmp(rules->bind_names[i], name) == 0) {
 			if (strcmp(own.text, uri->text) == 0)
 				return 0;
-			return err_code(e, CODE_SEALED_BIND_MISMATCH,
-					"\"%.60s\" is bound to %.180s, the sealed secret names %.180s", name,
-					own.text, uri->text);
+			return err_code(
+				e, CODE_SEALED_BIND_MISMATCH,
+				"\"%.60s\" is bound to %.180s, the sealed secret names %.180s",
+				name, own.text, uri->text);
 		}
 		bound = bound || strcmp(own.text, uri->text) == 0;
 	}
 	if (rules->n_bind == 0 || bound == !name)
 		return 0;
 	return name ? err_code(e, CODE_SEALED_BIND_MISMATCH,
-			       "%.180s is bound to another name than \"%.60s\"", uri->text, name) :
-		      err_code(e, CODE_SEALED_BIND_MISMATCH,
-			       "%.180s is bound to no name, and what it is for is not known", uri->text);
+			       "%.180s is bound to another name than \"%.60s\"", uri->text, name)
+		    : err_code(e, CODE_SEALED_BIND_MISMATCH,
+			       "%.180s is bound to no name, and what it is for is not known",
+			       uri->text);
 }
 
 static int unseal_payload(struct secret *out, const struct sealed_rules *rules, const char *name,
@@ -173,7 +179,8 @@ static int unseal_unverified(struct secret *out, const struct sealed_rules *rule
 	}
 	if (n != 3 || !sealed_is(text))
 		return err_code(e, CODE_SEALED_FORMAT,
-				"sealed secret has %zu parts, want \"sealed\" and three more", n + 1);
+				"sealed secret has %zu parts, want \"sealed\" and three more",
+				n + 1);
 	r = enc_base64_decode(&payload, ENC_B64U,
 			      (struct view){ dots[1] + 1, (size_t)(dots[2] - dots[1]) - 1 }, e);
 	if (r < 0)
@@ -201,9 +208,11 @@ int sealed_unseal(struct secret *out, const struct sealed_rules *rules, const ch
 	r = jws_parse(&j, text, e);
 	if (r < 0)
 		return malformed(e, r, "sealed secret");
-	/* Before anything is fetched: alg and kid are the host's until the signature is verified. */
+	/* Before anything is fetched: alg and kid are the host's until the signature is verified.
+	 */
 	if (strcmp(j.alg, "ES256") != 0)
-		return err_code(e, CODE_SEALED_ALGORITHM, "signed with \"%s\", want \"ES256\"", j.alg);
+		return err_code(e, CODE_SEALED_ALGORITHM, "signed with \"%s\", want \"ES256\"",
+				j.alg);
 	r = sealed_key_find(&key, rules, j.kid, d, e);
 	if (r == 0)
 		r = jws_verify_es256(&j, (struct view){ secret_bytes(&key), key.len }, e);
@@ -216,17 +225,19 @@ int sealed_unseal(struct secret *out, const struct sealed_rules *rules, const ch
 int sealed_make_vault(struct buf *out, const char *kid, const struct secret *jwk,
 		      const char *resource, const char *provider, struct err *e)
 {
-	cleanup_buf struct buf header = BUF_MAX(SEALED_TEXT_MAX), payload = BUF_MAX(SEALED_TEXT_MAX);
+	cleanup_buf struct buf header = BUF_MAX(SEALED_TEXT_MAX),
+			       payload = BUF_MAX(SEALED_TEXT_MAX);
 	struct uri uri;
 	int r;
 
 	if (provider && strcmp(provider, "kbs") != 0)
-		return err_code(e, CODE_SEALED_PROVIDER_UNSUPPORTED, "provider \"%.60s\", want \"kbs\"",
-				provider);
+		return err_code(e, CODE_SEALED_PROVIDER_UNSUPPORTED,
+				"provider \"%.60s\", want \"kbs\"", provider);
 	if (kid[0] == '\0' || !enc_is_utf8(view_str(kid)))
 		return err_set(e, ERR_USAGE, "the kid is %s", kid[0] ? "not UTF-8" : "empty");
 	if (strlen(kid) > JWS_KID_MAX)
-		return err_set(e, ERR_LIMIT, "kid of %zu bytes, allowed %d", strlen(kid), JWS_KID_MAX);
+		return err_set(e, ERR_LIMIT, "kid of %zu bytes, allowed %d", strlen(kid),
+			       JWS_KID_MAX);
 	r = uri_parse(&uri, view_str(resource), e);
 	if (r < 0)
 		return r;

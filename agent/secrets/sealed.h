@@ -18,14 +18,15 @@ struct sealed_rules {
 	/* Read a resource. Errors: as kbs_get(). */
 	int (*resource)(void *ctx, struct secret *out, const struct uri *uri, struct deadline d,
 			struct err *e);
-	/* The same for the key that a kid names, so that it can be cached; NULL: resource does it. */
+	/* The same for the key that a kid names, so that it can be cached; NULL: resource does it.
+	 */
 	int (*signing_key)(void *ctx, struct secret *out, const struct uri *uri, struct deadline d,
 			   struct err *e);
-	void *resource_ctx; /* of both */
+	void *resource_ctx;         /* of both */
 	const char *credential_dir; /* where a kid that is no URI names a JWK file; NULL: nowhere */
 	bool kbs_keys_allowed;      /* false: Trustee is spoken to over plain http without permit */
-	bool skip_verification;     /* measured skip_sealed_secret_verification; kids overrules it */
-	const char *const *kids;    /* measured [sealed] kids; NULL: any; of no elements: none */
+	bool skip_verification;  /* measured skip_sealed_secret_verification; kids overrules it */
+	const char *const *kids; /* measured [sealed] kids; NULL: any; of no elements: none */
 	size_t n_kids;
 	/* measured [sealed] bind: name (an environment variable or file) -> URI; NULL: none */
 	const char *const *bind_names;

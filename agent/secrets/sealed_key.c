@@ -29,9 +29,10 @@ static int from_trustee(struct secret *out, const struct sealed_rules *rules, co
 
 	if (!rules->kbs_keys_allowed)
 		return err_code(e, CODE_TRUST_PLAIN_HTTP,
-				"signing key %.200s would come from Trustee over plain http", uri->text);
-	r = (rules->signing_key ? rules->signing_key : rules->resource)(rules->resource_ctx, out, uri,
-									d, e);
+				"signing key %.200s would come from Trustee over plain http",
+				uri->text);
+	r = (rules->signing_key ? rules->signing_key : rules->resource)(rules->resource_ctx, out,
+									uri, d, e);
 	if (r < 0 && e->code == CODE_KBS_NOT_FOUND)
 		return err_wrap_code(e, CODE_SEALED_KEY_MISSING, "signing key %.160s", uri->text);
 	return r < 0 ? err_wrap(e, r, "signing key %.160s", uri->text) : 0;
@@ -47,7 +48,8 @@ static int read_key(struct secret *out, int fd, const char *kid, struct err *e)
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, errno, "stat signing key \"%.160s\"", kid);
 	if (!S_ISREG(st.st_mode))
-		return err_code(e, CODE_SEALED_KEY, "signing key \"%.160s\" is not a regular file", kid);
+		return err_code(e, CODE_SEALED_KEY, "signing key \"%.160s\" is not a regular file",
+				kid);
 	r = secret_alloc(&s, JWK_TEXT_MAX + 1, e);
 	if (r < 0)
 		return r;
@@ -78,7 +80,8 @@ static int from_directory(struct secret *out, const struct sealed_rules *rules, 
 	if (!rules->credential_dir)
 		return missing(e, kid, "no resource URI, and there is no credential directory");
 	if (kid[0] == '/')
-		return missing(e, kid, "neither a resource URI nor a name in the credential directory");
+		return missing(e, kid,
+			       "neither a resource URI nor a name in the credential directory");
 	dir = open(rules->credential_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return missing(e, kid, "the credential directory is not there");
@@ -87,7 +90,8 @@ static int from_directory(struct secret *out, const struct sealed_rules *rules, 
 	fd = fs_open_beneath(dir, kid, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, e);
 	if (fd == -ERR_NOTFOUND)
 		return missing(e, kid, "not in the credential directory");
-	/* These are the kid's doing, which is the host's until it is verified: no system failure. */
+	/* These are the kid's doing, which is the host's until it is verified: no system failure.
+	 */
 	if (fd < 0 && (e->sys == EXDEV || e->sys == ELOOP || e->sys == ENAMETOOLONG))
 		return missing(e, kid, "leads out of the credential directory");
 	if (fd < 0)
@@ -105,7 +109,8 @@ int sealed_key_find(struct secret *out, const struct sealed_rules *rules, const 
 	e = e ? e : &own;
 	r = uri_parse(&uri, view_str(kid), e);
 	if (rules->kids && !is_listed(rules, kid, r == 0 ? &uri : NULL))
-		return err_code(e, CODE_SEALED_KID_NOT_LISTED, "signing key \"%.160s\" is not listed", kid);
+		return err_code(e, CODE_SEALED_KID_NOT_LISTED,
+				"signing key \"%.160s\" is not listed", kid);
 	if (r == 0)
 		return from_trustee(out, rules, &uri, d, e);
 	if (r != -ERR_USAGE)

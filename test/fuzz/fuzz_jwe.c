@@ -8,13 +8,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Every byte that is handed out is read into this. */
 static volatile uint8_t sink;
 
-/* The test key of the case p256-* in test/vectors/crypto/jwe.json, to which the seeds are encrypted. */
-static const char pem[] =
-	"-----BEGIN PRIV" "ATE KEY-----\n"
-	"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgVPwf+FA7BQUzizey\n"
-	"gdu38hL5EvQmLDGGHKKmXbMvs7KhRANCAATh1tkVunjucMQTpdd4F3hXiXCYGhiq\n"
-	"F6pGUNv5VWe+mJjiaVJlMzDMDoX+rCN0kz6/ghK/1cfBpvMl/ogKT3Os\n"
-	"-----END PRIV" "ATE KEY-----\n";
+/* The test key of the case p256-* in test/vectors/crypto/jwe.json, to which the seeds are
+ * encrypted. */
+static const char pem[] = "-----BEGIN PRIV"
+			  "ATE KEY-----\n"
+			  "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgVPwf+FA7BQUzizey\n"
+			  "gdu38hL5EvQmLDGGHKKmXbMvs7KhRANCAATh1tkVunjucMQTpdd4F3hXiXCYGhiq\n"
+			  "F6pGUNv5VWe+mJjiaVJlMzDMDoX+rCN0kz6/ghK/1cfBpvMl/ogKT3Os\n"
+			  "-----END PRIV"
+			  "ATE KEY-----\n";
 
 /* One key of each kind: a reply is meant for one of them and foreign to the others. */
 static const struct teekey *const *keys(void)

@@ -6,9 +6,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* public_jwk of test/vectors/secrets/sealed.json, under which the seeds are signed. */
-static const char jwk[] =
-	"{\"kty\":\"EC\",\"use\":\"sig\",\"alg\":\"ES256\",\"crv\":\"P-256\",\"x\":\"9mb4eQ9CcTBZsPCW8zAGimrI1_J3tkKT42rrYsdiqPE\""
-	",\"y\":\"Igp9HWVHESQc9x7TbYGr3DJ59-W-Pl9yAUONnrs5XR0\"}";
+static const char jwk[] = "{\"kty\":\"EC\",\"use\":\"sig\",\"alg\":\"ES256\",\"crv\":\"P-256\","
+			  "\"x\":\"9mb4eQ9CcTBZsPCW8zAGimrI1_J3tkKT42rrYsdiqPE\""
+			  ",\"y\":\"Igp9HWVHESQc9x7TbYGr3DJ59-W-Pl9yAUONnrs5XR0\"}";
 
 static int give(struct secret *out, const char *text, struct err *e)
 {
@@ -17,7 +17,8 @@ static int give(struct secret *out, const char *text, struct err *e)
 	return r < 0 ? r : secret_append(out, text, strlen(text), e);
 }
 
-static int resource(void *ctx, struct secret *out, const struct uri *uri, struct deadline d, struct err *e)
+static int resource(void *ctx, struct secret *out, const struct uri *uri, struct deadline d,
+		    struct err *e)
 {
 	struct uri again;
 
@@ -28,7 +29,8 @@ static int resource(void *ctx, struct secret *out, const struct uri *uri, struct
 	return give(out, "plain", e);
 }
 
-static int signing_key(void *ctx, struct secret *out, const struct uri *uri, struct deadline d, struct err *e)
+static int signing_key(void *ctx, struct secret *out, const struct uri *uri, struct deadline d,
+		       struct err *e)
 {
 	(void)ctx;
 	(void)uri;

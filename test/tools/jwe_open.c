@@ -29,7 +29,8 @@ static int run(const char *alg, struct err *e)
 	if (r == 0)
 		r = jwe_decrypt(&out, k, buf_view(&reply), e);
 	if (r == 0)
-		r = fs_write_fd(STDOUT_FILENO, (struct view){ secret_bytes(&out), out.len }, "stdout", e);
+		r = fs_write_fd(STDOUT_FILENO, (struct view){ secret_bytes(&out), out.len },
+				"stdout", e);
 	return r;
 }
 

@@ -28,21 +28,24 @@ TEST(aead_gcm_open_appended__own_vector__gives_plaintext_and_refuses_every_chang
 	struct err e;
 
 	load(&key, &iv, &aad, &sealed, &plain, "gcm");
-	CHECK_INT(aead_gcm_open_appended(&out, &key, buf_view(&iv), buf_view(&aad), buf_view(&sealed),
-					 &e), 0);
+	CHECK_INT(aead_gcm_open_appended(&out, &key, buf_view(&iv), buf_view(&aad),
+					 buf_view(&sealed), &e),
+		  0);
 	CHECK(secret_eq(&out, plain.p, plain.len));
 	secret_done(&out);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		for (size_t at = 0; at < parts[i]->len; at++) {
 			parts[i]->p[at] ^= 0x80;
 			CHECK_ERR(aead_gcm_open_appended(&out, &key, buf_view(&iv), buf_view(&aad),
-							 buf_view(&sealed), &e), ERR_VERIFY, e, "tag");
+							 buf_view(&sealed), &e),
+				  ERR_VERIFY, e, "tag");
 			parts[i]->p[at] ^= 0x80;
 		}
 	}
 	key.b[31] ^= 1;
-	CHECK_ERR(aead_gcm_open_appended(&out, &key, buf_view(&iv), buf_view(&aad), buf_view(&sealed),
-					 &e), ERR_VERIFY, e, "tag");
+	CHECK_ERR(aead_gcm_open_appended(&out, &key, buf_view(&iv), buf_view(&aad),
+					 buf_view(&sealed), &e),
+		  ERR_VERIFY, e, "tag");
 	CHECK(!secret_bytes(&out));
 }
 
@@ -60,11 +63,13 @@ TEST(aead_gcm_open__empty_text__is_authenticated_and_empty)
 
 	CHECK_INT(secret_alloc(&out, 8, &e), 0);
 	CHECK_INT(aead_gcm_open(&out, &key, (struct view){ iv, 12 }, none, none,
-				(struct view){ tag, 16 }, &e), 0);
+				(struct view){ tag, 16 }, &e),
+		  0);
 	CHECK(!secret_bytes(&out));
 	CHECK_INT(out.len, 0);
 	CHECK_ERR(aead_gcm_open(&out, &key, (struct view){ iv, 12 }, none, none,
-				(struct view){ wrong, 16 }, &e), ERR_VERIFY, e, "tag");
+				(struct view){ wrong, 16 }, &e),
+		  ERR_VERIFY, e, "tag");
 }
 
 TEST(aead_ctr__own_vector__counts_through_the_whole_block)
@@ -90,13 +95,13 @@ TEST(aead__wrong_sizes__fail_and_leave_out_untouched)
 
 	CHECK_INT(secret_alloc(&out, 4, &e), 0);
 	CHECK_INT(secret_append(&out, "keep", 4, &e), 0);
-	CHECK_ERR(aead_gcm_open(&out, &key, (struct view){ b, 16 }, none, text, tag, &e), ERR_FORMAT, e,
-		  "iv of 16 bytes");
-	CHECK_ERR(aead_gcm_open(&out, &key, iv, none, text, (struct view){ b, 12 }, &e), ERR_FORMAT, e,
-		  "tag of 12 bytes");
+	CHECK_ERR(aead_gcm_open(&out, &key, (struct view){ b, 16 }, none, text, tag, &e),
+		  ERR_FORMAT, e, "iv of 16 bytes");
+	CHECK_ERR(aead_gcm_open(&out, &key, iv, none, text, (struct view){ b, 12 }, &e), ERR_FORMAT,
+		  e, "tag of 12 bytes");
 	CHECK_ERR(aead_gcm_open(&out, &key, iv, none, huge, tag, &e), ERR_LIMIT, e, "allowed 1..");
-	CHECK_ERR(aead_gcm_open_appended(&out, &key, iv, none, (struct view){ b, 15 }, &e), ERR_FORMAT,
-		  e, "15 bytes");
+	CHECK_ERR(aead_gcm_open_appended(&out, &key, iv, none, (struct view){ b, 15 }, &e),
+		  ERR_FORMAT, e, "15 bytes");
 	CHECK_ERR(aead_ctr(&out, &key, iv, text, &e), ERR_FORMAT, e, "iv of 12 bytes");
 	CHECK_ERR(aead_ctr(&out, &key, (struct view){ b, 16 }, huge, &e), ERR_LIMIT, e, "allowed");
 	CHECK(secret_is(&out, "keep"));
@@ -111,12 +116,15 @@ static void open_packet(struct secret *out, const char *key_b64, const struct js
 
 	CHECK_INT(enc_base64_decode_into(key.b, &n, ENC_B64, view_str(key_b64), &e), 0);
 	CHECK_INT(enc_base64_decode(&iv, ENC_B64, view_str(vector_str(packet, "iv")), &e), 0);
-	CHECK_INT(enc_base64_decode(&data, ENC_B64, view_str(vector_str(packet, "wrapped_data")), &e), 0);
+	CHECK_INT(
+		enc_base64_decode(&data, ENC_B64, view_str(vector_str(packet, "wrapped_data")), &e),
+		0);
 	if (strcmp(vector_str(packet, "wrap_type"), "A256CTR") == 0)
 		CHECK_INT(aead_ctr(out, &key, buf_view(&iv), buf_view(&data), &e), 0);
 	else
 		CHECK_INT(aead_gcm_open_appended(out, &key, buf_view(&iv), (struct view){ NULL, 0 },
-						 buf_view(&data), &e), 0);
+						 buf_view(&data), &e),
+			  0);
 }
 
 TEST(aead__annotation_packets__match_trustee_vectors)
@@ -128,7 +136,8 @@ TEST(aead__annotation_packets__match_trustee_vectors)
 	int n = 0;
 	struct err e;
 
-	CHECK_INT(enc_base64_decode(&want, ENC_B64, view_str(vector_str(doc, "plaintext_b64")), &e), 0);
+	CHECK_INT(enc_base64_decode(&want, ENC_B64, view_str(vector_str(doc, "plaintext_b64")), &e),
+		  0);
 	for (const struct json *c = json_first(json_get(doc, "cases")); c; c = json_next(c)) {
 		cleanup_secret struct secret out = { 0 };
 
@@ -142,8 +151,8 @@ TEST(aead__annotation_packets__match_trustee_vectors)
 /* The KEK is in vectors/trustee/MANIFEST.md. */
 TEST(aead__upstream_sample_annotation__decrypts)
 {
-	cleanup_json struct json *doc =
-		vector_json(test_shared("trustee/guest-components/ocicrypt-rs/data/sample_kbc_annotation.json"));
+	cleanup_json struct json *doc = vector_json(test_shared(
+		"trustee/guest-components/ocicrypt-rs/data/sample_kbc_annotation.json"));
 	cleanup_secret struct secret out = { 0 };
 	static const char want[] =
 		"{\"symkey\":\"1jL2jJV0Oyz2nmPkLtqulW6cKcpIUN5FpILcVnP5Uqs=\",\"digest\":"

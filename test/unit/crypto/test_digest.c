@@ -88,9 +88,11 @@ TEST(digest_of__trustee_report_data__matches_vectors)
 
 			if (hash_by_name(&a, view_str(json_key(d)), &e) < 0)
 				continue;
-			CHECK_INT(digest_of(&got, a, view_str(vector_str(c, "device_bytes")), &e), 0);
+			CHECK_INT(digest_of(&got, a, view_str(vector_str(c, "device_bytes")), &e),
+				  0);
 			check_hex(&got, vector_str(d, "device"));
-			CHECK_INT(digest_of(&got, a, view_str(vector_str(c, "primary_bytes")), &e), 0);
+			CHECK_INT(digest_of(&got, a, view_str(vector_str(c, "primary_bytes")), &e),
+				  0);
 			check_hex(&got, vector_str(d, "primary"));
 			checked++;
 		}

@@ -25,7 +25,8 @@ static struct reply cut_reply(const char *body)
 	struct err e;
 
 	CHECK_INT(json_parse(&doc, view_str(body), JWE_TEXT_MAX, &e), 0);
-	CHECK_INT(enc_base64_decode(&header, ENC_B64U, view_str(vector_str(doc, "protected")), &e), 0);
+	CHECK_INT(enc_base64_decode(&header, ENC_B64U, view_str(vector_str(doc, "protected")), &e),
+		  0);
 	r.header = buf_take(&header);
 	r.encrypted_key = dup_member(doc, "encrypted_key");
 	r.iv = dup_member(doc, "iv");
@@ -99,8 +100,9 @@ TEST(jwe_decrypt__replies_of_jwcrypto__give_plaintext)
 TEST(jwe_decrypt__trustee_vectors__give_plaintext)
 {
 	static const char *const files[] = {
-		"jwe-p256.json", "jwe-p256-leading-zeros.json", "jwe-p521.json",
-		"jwe-p521-leading-zeros.json", "jwe-rsa-oaep-256.json",
+		"jwe-p256.json",         "jwe-p256-leading-zeros.json",
+		"jwe-p521.json",         "jwe-p521-leading-zeros.json",
+		"jwe-rsa-oaep-256.json",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -116,15 +118,16 @@ TEST(jwe_decrypt__trustee_vectors__give_plaintext)
 TEST(jwe_decrypt__trustee_bad_tag_and_rsa1_5__are_refused)
 {
 	cleanup_json struct json *good = vector_json(test_shared("trustee/derived/jwe-p256.json"));
-	cleanup_json struct json *bad = vector_json(test_shared("trustee/derived/jwe-p256-bad-tag.json"));
+	cleanup_json struct json *bad =
+		vector_json(test_shared("trustee/derived/jwe-p256-bad-tag.json"));
 	cleanup_json struct json *old = vector_json(test_shared("trustee/derived/jwe-rsa1_5.json"));
 	cleanup_teekey struct teekey *k = vector_key(good);
 	cleanup_teekey struct teekey *rsa = NULL;
 	cleanup_secret struct secret out = { 0 };
 	struct err e;
 
-	CHECK_ERR(jwe_decrypt(&out, k, view_str(vector_str(bad, "response_body")), &e), ERR_VERIFY, e,
-		  "does not authenticate");
+	CHECK_ERR(jwe_decrypt(&out, k, view_str(vector_str(bad, "response_body")), &e), ERR_VERIFY,
+		  e, "does not authenticate");
 	CHECK_INT(e.code, CODE_KBS_DECRYPT);
 	CHECK_INT(teekey_new(&rsa, TEEKEY_RSA, &e), 0);
 	CHECK_ERR(jwe_decrypt(&out, rsa, view_str(vector_str(old, "response_body")), &e),
@@ -142,7 +145,8 @@ static const struct json *own_case(const struct json *doc, const char *name)
 	test_fail(__FILE__, __LINE__, "no case %s", name);
 }
 
-static void expect(const struct teekey *k, const struct reply *r, enum err_code code, const char *words)
+static void expect(const struct teekey *k, const struct reply *r, enum err_code code,
+		   const char *words)
 {
 	cleanup_buf struct buf text = BUF_MAX(JWE_TEXT_MAX);
 	cleanup_secret struct secret out = { 0 };
@@ -170,9 +174,12 @@ TEST(jwe_decrypt__one_wrong_header_member__is_refused)
 		enum err_code code;
 		const char *words;
 	} bad[] = {
-		{ "\"alg\":\"ECDH-ES+A256KW\"", "\"alg\":\"RSA1_5\"", CODE_KBS_JWE_ALG, "RSA1_5, which is refused" },
-		{ "\"alg\":\"ECDH-ES+A256KW\"", "\"alg\":\"RSA-OAEP-256\"", CODE_KBS_JWE_ALG, "alg \"RSA-OAEP-256\"" },
-		{ "\"alg\":\"ECDH-ES+A256KW\"", "\"alg\":\"ECDH-ES\"", CODE_KBS_JWE_ALG, "want \"ECDH-ES+A256KW\"" },
+		{ "\"alg\":\"ECDH-ES+A256KW\"", "\"alg\":\"RSA1_5\"", CODE_KBS_JWE_ALG,
+		  "RSA1_5, which is refused" },
+		{ "\"alg\":\"ECDH-ES+A256KW\"", "\"alg\":\"RSA-OAEP-256\"", CODE_KBS_JWE_ALG,
+		  "alg \"RSA-OAEP-256\"" },
+		{ "\"alg\":\"ECDH-ES+A256KW\"", "\"alg\":\"ECDH-ES\"", CODE_KBS_JWE_ALG,
+		  "want \"ECDH-ES+A256KW\"" },
 		{ "\"alg\":\"ECDH-ES+A256KW\"", "\"alg\":\"dir\"", CODE_KBS_JWE_ALG, "dir" },
 		{ "\"alg\":\"ECDH-ES+A256KW\",", "", CODE_KBS_BAD_REPLY, "alg" },
 		{ "\"alg\":\"ECDH-ES+A256KW\"", "\"alg\":7", CODE_KBS_BAD_REPLY, "alg" },
@@ -189,7 +196,8 @@ TEST(jwe_decrypt__one_wrong_header_member__is_refused)
 		{ "\"x\":\"", "\"x\":\"AAAA", CODE_KBS_BAD_REPLY, "x is not of 32 bytes" },
 		{ "\"y\":\"", "\"z\":\"", CODE_KBS_BAD_REPLY, "y" },
 		{ "{\"alg\"", "[{\"alg\"", CODE_KBS_BAD_REPLY, "protected header" },
-		{ "{\"alg\"", "{\"enc\":\"A256GCM\",\"alg\"", CODE_KBS_BAD_REPLY, "protected header" },
+		{ "{\"alg\"", "{\"enc\":\"A256GCM\",\"alg\"", CODE_KBS_BAD_REPLY,
+		  "protected header" },
 		/* Nothing but a space, and the AAD is another. */
 		{ "{\"alg\"", "{ \"alg\"", CODE_KBS_DECRYPT, "does not authenticate" },
 	};
@@ -251,11 +259,13 @@ TEST(jwe_decrypt__one_wrong_member__is_refused)
 		*p = NULL;
 		expect(k, &r, CODE_KBS_BAD_REPLY, names[m]);
 		*p = strdup("");
-		expect(k, &r, m == 2 ? CODE_KBS_DECRYPT : CODE_KBS_BAD_REPLY, m == 2 ? "" : names[m]);
+		expect(k, &r, m == 2 ? CODE_KBS_DECRYPT : CODE_KBS_BAD_REPLY,
+		       m == 2 ? "" : names[m]);
 		free(*p);
 		kept[1] = 'A';
 		*p = longer(kept);
-		expect(k, &r, m == 2 ? CODE_KBS_DECRYPT : CODE_KBS_BAD_REPLY, m == 2 ? "" : "bytes");
+		expect(k, &r, m == 2 ? CODE_KBS_DECRYPT : CODE_KBS_BAD_REPLY,
+		       m == 2 ? "" : "bytes");
 		free_reply(&r);
 	}
 }
@@ -291,15 +301,18 @@ TEST(jwe_decrypt__extra_members__only_harmless_ones_pass)
 
 TEST(jwe_decrypt__not_even_json__is_refused)
 {
-	static const char *const texts[] = { "", "{", "[]", "null", "\"x\"", "{\"protected\":1}",
-					     "{\"protected\":\"\"}", "a.b.c.d.e" };
+	static const char *const texts[] = {
+		"",         "{", "[]", "null", "\"x\"", "{\"protected\":1}", "{\"protected\":\"\"}",
+		"a.b.c.d.e"
+	};
 	cleanup_teekey struct teekey *k = NULL;
 	cleanup_secret struct secret out = { 0 };
 	struct err e;
 
 	CHECK_INT(teekey_new(&k, TEEKEY_P256, &e), 0);
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-		CHECK_ERR(jwe_decrypt(&out, k, view_str(texts[i]), &e), ERR_FORMAT, e, "encrypted reply");
+		CHECK_ERR(jwe_decrypt(&out, k, view_str(texts[i]), &e), ERR_FORMAT, e,
+			  "encrypted reply");
 		CHECK_INT(e.code, CODE_KBS_BAD_REPLY);
 	}
 }
@@ -331,9 +344,11 @@ TEST(jwe_decrypt__reply_to_another_key__does_not_authenticate)
 		struct err e;
 
 		CHECK_INT(teekey_new(&k, algs[i], &e), 0);
-		CHECK_ERR(jwe_decrypt(&out, k, view_str(vector_str(own_case(doc, cases[i]),
-								   "response_body")), &e),
-			  ERR_VERIFY, e, "does not authenticate");
+		CHECK_ERR(
+			jwe_decrypt(&out, k,
+				    view_str(vector_str(own_case(doc, cases[i]), "response_body")),
+				    &e),
+			ERR_VERIFY, e, "does not authenticate");
 		CHECK_INT(e.code, CODE_KBS_DECRYPT);
 	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/crypto/jws.h"
 #include "agent/crypto/jwk.h"
+#include "agent/crypto/jws.h"
 #include "test/unit/crypto/vector.h"
 
 static void put_jwk(struct buf *out, const struct json *jwk)
@@ -53,10 +53,12 @@ TEST(jws_parse__one_thing_wrong__fails_and_leaves_out_untouched)
 		{ "{\"alg\":\"ES256\",\"kid\":\"k\",\"b64\":1}", ERR_FORMAT, "b64" },
 		{ "{\"alg\":\"ES256\",\"kid\":\"k\",\"b64\":null}", ERR_FORMAT, "b64" },
 		{ "{\"alg\":\"ES256\",\"kid\":\"k\",\"crit\":[]}", ERR_FORMAT, "crit" },
-		{ "{\"alg\":\"ES256\",\"kid\":\"k\",\"b64\":true,\"crit\":[\"b64\"]}", ERR_FORMAT, "crit" },
+		{ "{\"alg\":\"ES256\",\"kid\":\"k\",\"b64\":true,\"crit\":[\"b64\"]}", ERR_FORMAT,
+		  "crit" },
 		{ "{\"alg\":\"ES256\",\"kid\":\"k\",\"kid\":\"l\"}", ERR_FORMAT, "JWS header" },
 		{ "{\"alg\":\"ES256\",\"kid\":\"k\"}x", ERR_FORMAT, "JWS header" },
-		{ "{\"alg\":\"ES256ES256ES256ES256ES256ES256ES\",\"kid\":\"k\"}", ERR_LIMIT, "allowed 31" },
+		{ "{\"alg\":\"ES256ES256ES256ES256ES256ES256ES\",\"kid\":\"k\"}", ERR_LIMIT,
+		  "allowed 31" },
 	};
 	struct jws j = { 0 };
 	struct err e;
@@ -93,9 +95,17 @@ TEST(jws_parse__kid_at_and_over_its_limit)
 TEST(jws_parse__cut_wrongly__fails)
 {
 	static const char *const texts[] = {
-		"", ".", "..", "...", "a", "a.b", "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e30",
-		"eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e30.AA.AA", "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e3.AA",
-		"eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ==.e30.AA", "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e30=.AA",
+		"",
+		".",
+		"..",
+		"...",
+		"a",
+		"a.b",
+		"eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e30",
+		"eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e30.AA.AA",
+		"eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e3.AA",
+		"eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ==.e30.AA",
+		"eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e30=.AA",
 		" eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e30.AA",
 	};
 	struct jws j = { 0 };
@@ -114,8 +124,8 @@ TEST(jws_parse__over_the_limit__fails)
 	CHECK(text != NULL);
 	for (size_t i = 0; i <= JWS_TEXT_MAX; i++)
 		text[i] = 'A';
-	CHECK_ERR(jws_parse(&j, (struct view){ (uint8_t *)text, JWS_TEXT_MAX + 1 }, &e), ERR_LIMIT, e,
-		  "allowed 65536");
+	CHECK_ERR(jws_parse(&j, (struct view){ (uint8_t *)text, JWS_TEXT_MAX + 1 }, &e), ERR_LIMIT,
+		  e, "allowed 65536");
 }
 
 TEST(jws_verify_es256__token_of_jwcrypto__holds_and_no_part_may_change)
@@ -164,16 +174,20 @@ TEST(jws_verify_es256__wrong_keys__are_told_apart)
 		{ NULL, "", CODE_SEALED_KEY, "signing key" },
 		{ NULL, "{}", CODE_SEALED_KEY, "kty" },
 		{ NULL, "[]", CODE_SEALED_KEY, "kty" },
-		{ NULL, "{\"kty\":\"RSA\",\"n\":\"AQ\",\"e\":\"AQAB\"}", CODE_SEALED_KEY, "kty \"RSA\"" },
+		{ NULL, "{\"kty\":\"RSA\",\"n\":\"AQ\",\"e\":\"AQAB\"}", CODE_SEALED_KEY,
+		  "kty \"RSA\"" },
 		{ NULL, "{\"kty\":\"oct\",\"k\":\"AAAA\"}", CODE_SEALED_KEY, "kty \"oct\"" },
 		{ NULL, "{\"kty\":\"EC\",\"crv\":\"P-384\"}", CODE_SEALED_KEY, "crv \"P-384\"" },
 		{ NULL, "{\"kty\":\"EC\",\"crv\":\"secp256k1\"}", CODE_SEALED_KEY, "secp256k1" },
-		{ NULL, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAA\",\"y\":\"AAAA\"}", CODE_SEALED_KEY,
-		  "x is not of 32 bytes" },
+		{ NULL, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAA\",\"y\":\"AAAA\"}",
+		  CODE_SEALED_KEY, "x is not of 32 bytes" },
 		{ NULL, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":1}", CODE_SEALED_KEY, "x" },
 		/* The point at infinity has no place here. */
-		{ NULL, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\","
-			"\"y\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}", CODE_SEALED_KEY, "not on curve" },
+		{ NULL,
+		  "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":"
+		  "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\","
+		  "\"y\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
+		  CODE_SEALED_KEY, "not on curve" },
 	};
 	struct err e;
 
@@ -204,11 +218,17 @@ TEST(jws_verify_es256__other_algorithms_and_odd_signatures__are_refused)
 		{ "ES256", "AA", CODE_SEALED_SIGNATURE },
 		{ "ES256", "!", CODE_SEALED_SIGNATURE },
 		/* r = s = 0 */
-		{ "ES256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-			   "AAAA", CODE_SEALED_SIGNATURE },
+		{ "ES256",
+		  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+		  "AA"
+		  "AAAA",
+		  CODE_SEALED_SIGNATURE },
 		/* all ones: over the order */
-		{ "ES256", "_____________________________________________________________________________________"
-			   "w", CODE_SEALED_SIGNATURE },
+		{ "ES256",
+		  "________________________________________________________________________________"
+		  "_____"
+		  "w",
+		  CODE_SEALED_SIGNATURE },
 	};
 	cleanup_json struct json *doc = vector_json(test_vector("crypto/jws.json"));
 	cleanup_buf struct buf key = BUF_MAX(4096);
@@ -222,20 +242,24 @@ TEST(jws_verify_es256__other_algorithms_and_odd_signatures__are_refused)
 		buf_printf(&header, "{\"alg\":\"%s\",\"kid\":\"k\"}", bad[i].alg);
 		put_jws(&text, buf_str(&header), "{}", bad[i].signature);
 		CHECK_INT(jws_parse(&j, buf_view(&text), &e), 0);
-		CHECK_ERR(jws_verify_es256(&j, buf_view(&key), &e), err_entry(bad[i].code)->kind, e, "");
+		CHECK_ERR(jws_verify_es256(&j, buf_view(&key), &e), err_entry(bad[i].code)->kind, e,
+			  "");
 		CHECK_INT(e.code, bad[i].code);
 	}
 }
 
-/* RFC 7515 A.3: key, and the signing input of its example; the header has no kid, so it is made by hand. */
+/* RFC 7515 A.3: key, and the signing input of its example; the header has no kid, so it is made by
+ * hand. */
 TEST(jws_verify_es256__rfc7515_a3__holds)
 {
-	static const char key[] =
-		"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
-		"\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}";
+	static const char key[] = "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":"
+				  "\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+				  "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}";
 	static const char text[] =
-		"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9"
-		"pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJq"
+		"eyJhbGciOiJFUzI1NiJ9."
+		"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9"
+		"pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-"
+		"F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJq"
 		"PP3-Kg6NU1Q";
 	struct jws j = { .alg = "ES256", .kid = "rfc" };
 	size_t n = sizeof j.signature;
@@ -274,12 +298,14 @@ TEST(jws_sign_es256__own_key__verifies_and_other_keys_fail)
 	CHECK(view_starts(buf_view(&text), "sealed."));
 	CHECK_INT(jws_parse(&j, (struct view){ text.p + 7, text.len - 7 }, &e), 0);
 	CHECK_INT(jws_verify_es256(&j, buf_view(&jwk), &e), 0);
-	CHECK_ERR(jws_sign_es256(&small, view_str(header), view_str("{}"), &key, &e), ERR_LIMIT, e, "20");
+	CHECK_ERR(jws_sign_es256(&small, view_str(header), view_str("{}"), &key, &e), ERR_LIMIT, e,
+		  "20");
 
 	buf_reset(&jwk);
 	put_jwk(&jwk, json_get(doc, "public_jwk"));
 	load_secret(&no_d, buf_view(&jwk));
-	CHECK_ERR(jws_sign_es256(&text, view_str(header), view_str("{}"), &no_d, &e), ERR_FORMAT, e, "d");
+	CHECK_ERR(jws_sign_es256(&text, view_str(header), view_str("{}"), &no_d, &e), ERR_FORMAT, e,
+		  "d");
 	CHECK_INT(e.code, CODE_SEALED_KEY);
 }
 
@@ -291,8 +317,10 @@ TEST(jws_sign_es256__d_of_another_key__is_refused)
 	cleanup_secret struct secret key = { 0 };
 	struct err e;
 
-	buf_printf(&jwk, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\",\"d\":\"%s\"}",
-		   vector_str(other, "x"), vector_str(other, "y"), vector_str(json_get(doc, "jwk"), "d"));
+	buf_printf(&jwk,
+		   "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\",\"d\":\"%s\"}",
+		   vector_str(other, "x"), vector_str(other, "y"),
+		   vector_str(json_get(doc, "jwk"), "d"));
 	load_secret(&key, buf_view(&jwk));
 	CHECK_ERR(jws_sign_es256(&text, view_str("{}"), view_str("{}"), &key, &e), ERR_FORMAT, e,
 		  "does not belong");
@@ -307,12 +335,14 @@ TEST(jwk_generate_es256__new_key__signs_and_its_public_half_verifies)
 	struct err e;
 
 	CHECK_INT(jwk_generate_es256(&key, &public, "a \"kid\"", &e), 0);
-	CHECK_INT(jws_sign_es256(&text, view_str("{\"alg\":\"ES256\",\"kid\":\"k\"}"), view_str("{}"), &key,
-				 &e), 0);
+	CHECK_INT(jws_sign_es256(&text, view_str("{\"alg\":\"ES256\",\"kid\":\"k\"}"),
+				 view_str("{}"), &key, &e),
+		  0);
 	CHECK_INT(jws_parse(&j, buf_view(&text), &e), 0);
 	CHECK_INT(jws_verify_es256(&j, buf_view(&public), &e), 0);
 	CHECK_INT(json_parse(&p, buf_view(&public), JWK_TEXT_MAX, &e), 0);
-	CHECK_INT(json_parse(&s, (struct view){ secret_bytes(&key), key.len }, JWK_TEXT_MAX, &e), 0);
+	CHECK_INT(json_parse(&s, (struct view){ secret_bytes(&key), key.len }, JWK_TEXT_MAX, &e),
+		  0);
 	CHECK_INT(json_count(p), 7);
 	CHECK_INT(json_count(s), 8);
 	CHECK(strcmp(vector_str(p, "kid"), "a \"kid\"") == 0);
@@ -323,7 +353,8 @@ TEST(jwk_generate_es256__new_key__signs_and_its_public_half_verifies)
 
 TEST(jws_claims__token__gives_the_second_part_or_says_why_not)
 {
-	static const char *const bad[] = { "only-one-part", "a.b", "a.!.c", "a.e30=.c", "", "a.e30.c.d" };
+	static const char *const bad[] = { "only-one-part", "a.b", "a.!.c",
+					   "a.e30=.c",      "",    "a.e30.c.d" };
 	cleanup_buf struct buf claims = BUF_MAX(4096);
 	struct err e;
 
@@ -352,8 +383,9 @@ TEST(jws_claims__trustee_tokens__are_read)
 			CHECK(strcmp(vector_str(c, "token"), "only-one-part") == 0);
 	}
 	CHECK_INT(good, 4);
-	CHECK_INT(fs_read(&real, test_shared("trustee/extracted/attestation-token-long-lived.jwt"), 65536,
-			  &e), 0);
+	CHECK_INT(fs_read(&real, test_shared("trustee/extracted/attestation-token-long-lived.jwt"),
+			  65536, &e),
+		  0);
 	while (real.len > 0 && real.p[real.len - 1] == '\n')
 		real.len--;
 	{

@@ -50,7 +50,8 @@ TEST(pubkey_rsa_spki__bad_number__fails)
 
 	load(&v);
 	n = buf_view(&v.n);
-	CHECK_ERR(pubkey_rsa_spki(&der, (struct view){ n.p, 255 }, 0, &e), ERR_FORMAT, e, "255 bytes");
+	CHECK_ERR(pubkey_rsa_spki(&der, (struct view){ n.p, 255 }, 0, &e), ERR_FORMAT, e,
+		  "255 bytes");
 	CHECK_ERR(pubkey_rsa_spki(&der, (struct view){ NULL, 0 }, 0, &e), ERR_FORMAT, e, "0 bytes");
 	CHECK_ERR(pubkey_rsa_spki(&der, n, 1, &e), ERR_FORMAT, e, "exponent 1");
 	CHECK_ERR(pubkey_rsa_spki(&der, n, 65536, &e), ERR_FORMAT, e, "exponent 65536");
@@ -68,17 +69,19 @@ TEST(pubkey_rsa_verify_sha256__own_vector__holds_and_no_bit_of_it_may_change)
 
 	load(&v);
 	CHECK_INT(pubkey_rsa_verify_sha256(buf_view(&v.spki), buf_view(&v.message),
-					   buf_view(&v.signature), &e), 0);
+					   buf_view(&v.signature), &e),
+		  0);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		parts[i]->p[parts[i]->len - 1] ^= 1;
 		CHECK_ERR(pubkey_rsa_verify_sha256(buf_view(&v.spki), buf_view(&v.message),
-						   buf_view(&v.signature), &e), ERR_VERIFY, e,
-			  "does not match");
+						   buf_view(&v.signature), &e),
+			  ERR_VERIFY, e, "does not match");
 		parts[i]->p[parts[i]->len - 1] ^= 1;
 	}
 	v.signature.len--;
 	CHECK_ERR(pubkey_rsa_verify_sha256(buf_view(&v.spki), buf_view(&v.message),
-					   buf_view(&v.signature), &e), ERR_VERIFY, e, "does not match");
+					   buf_view(&v.signature), &e),
+		  ERR_VERIFY, e, "does not match");
 	done(&v);
 }
 
@@ -98,13 +101,16 @@ TEST(pubkey_rsa_verify_sha256__bad_spki__fails)
 	m = buf_view(&v.message);
 	s = buf_view(&v.signature);
 	vector_unhex(&der, ec);
-	CHECK_ERR(pubkey_rsa_verify_sha256(buf_view(&der), m, s, &e), ERR_UNSUPPORTED, e, "want RSA");
+	CHECK_ERR(pubkey_rsa_verify_sha256(buf_view(&der), m, s, &e), ERR_UNSUPPORTED, e,
+		  "want RSA");
 	CHECK_ERR(pubkey_rsa_verify_sha256((struct view){ NULL, 0 }, m, s, &e), ERR_FORMAT, e,
 		  "0 bytes");
 	buf_putc(&v.spki, 0);
-	CHECK_ERR(pubkey_rsa_verify_sha256(buf_view(&v.spki), m, s, &e), ERR_FORMAT, e, "not the DER");
+	CHECK_ERR(pubkey_rsa_verify_sha256(buf_view(&v.spki), m, s, &e), ERR_FORMAT, e,
+		  "not the DER");
 	v.spki.len -= 2;
-	CHECK_ERR(pubkey_rsa_verify_sha256(buf_view(&v.spki), m, s, &e), ERR_FORMAT, e, "not the DER");
+	CHECK_ERR(pubkey_rsa_verify_sha256(buf_view(&v.spki), m, s, &e), ERR_FORMAT, e,
+		  "not the DER");
 	done(&v);
 }
 
@@ -115,9 +121,14 @@ TEST(pubkey_rsa_verify_sha256__tpm_quote__matches_vector)
 	struct err e;
 
 	CHECK_INT(fs_read(&spki, test_shared("evidence/derived/tpm-ak.spki.der"), 4096, &e), 0);
-	CHECK_INT(fs_read(&message, test_shared("evidence/derived/tpm-quote32.attest.bin"), 4096, &e), 0);
-	CHECK_INT(fs_read(&sig, test_shared("evidence/derived/tpm-quote32.tpmt-signature.bin"), 4096, &e), 0);
+	CHECK_INT(
+		fs_read(&message, test_shared("evidence/derived/tpm-quote32.attest.bin"), 4096, &e),
+		0);
+	CHECK_INT(fs_read(&sig, test_shared("evidence/derived/tpm-quote32.tpmt-signature.bin"),
+			  4096, &e),
+		  0);
 	CHECK_INT(sig.len, 6 + 256);
 	CHECK_INT(pubkey_rsa_verify_sha256(buf_view(&spki), buf_view(&message),
-					   (struct view){ sig.p + 6, 256 }, &e), 0);
+					   (struct view){ sig.p + 6, 256 }, &e),
+		  0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/crypto/teekey.h"
 #include "agent/crypto/digest.h"
+#include "agent/crypto/teekey.h"
 #include "test/unit/crypto/vector.h"
 
 static const enum teekey_alg all[] = { TEEKEY_P256, TEEKEY_P521, TEEKEY_RSA };
@@ -17,7 +17,8 @@ TEST(teekey_alg_by_name__the_three_and_nothing_else)
 	a = TEEKEY_P521;
 	CHECK_ERR(teekey_alg_by_name(&a, view_str("ECDH-ES+A256KW"), &e), ERR_UNSUPPORTED, e,
 		  "ECDH-ES+A256KW-P256, ECDH-ES+A256KW-P521 or RSA-OAEP-256");
-	CHECK_ERR(teekey_alg_by_name(&a, view_str("rsa-oaep-256"), &e), ERR_UNSUPPORTED, e, "rsa-oaep");
+	CHECK_ERR(teekey_alg_by_name(&a, view_str("rsa-oaep-256"), &e), ERR_UNSUPPORTED, e,
+		  "rsa-oaep");
 	CHECK_ERR(teekey_alg_by_name(&a, view_str(""), &e), ERR_UNSUPPORTED, e, "\"\"");
 	CHECK_INT(a, TEEKEY_P521);
 }
@@ -31,12 +32,15 @@ TEST(teekey_jwk__every_alg__is_canonical_and_of_full_width)
 		const char *number;
 		size_t chars;
 	} want[] = {
-		[TEEKEY_P256] = { "{\"alg\":\"ECDH-ES+A256KW\",\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"",
+		[TEEKEY_P256] = { "{\"alg\":\"ECDH-ES+A256KW\",\"crv\":\"P-256\",\"kty\":\"EC\","
+				  "\"x\":\"",
 				  5, "y", 43 },
-		[TEEKEY_P521] = { "{\"alg\":\"ECDH-ES+A256KW\",\"crv\":\"P-521\",\"kty\":\"EC\",\"x\":\"",
+		[TEEKEY_P521] = { "{\"alg\":\"ECDH-ES+A256KW\",\"crv\":\"P-521\",\"kty\":\"EC\","
+				  "\"x\":\"",
 				  5, "x", 88 },
-		[TEEKEY_RSA] = { "{\"alg\":\"RSA-OAEP-256\",\"e\":\"AQAB\",\"kty\":\"RSA\",\"n\":\"", 4,
-				 "n", 342 },
+		[TEEKEY_RSA] = { "{\"alg\":\"RSA-OAEP-256\",\"e\":\"AQAB\",\"kty\":\"RSA\",\"n\":"
+				 "\"",
+				 4, "n", 342 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
@@ -83,7 +87,8 @@ TEST(teekey_jwk__buffer_too_small__is_a_limit)
 TEST(teekey_pem__every_alg__reads_back_as_the_same_key)
 {
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-		const char *begin = all[i] == TEEKEY_RSA ? "-----BEGIN RSA PRIV" : "-----BEGIN PRIV";
+		const char *begin =
+			all[i] == TEEKEY_RSA ? "-----BEGIN RSA PRIV" : "-----BEGIN PRIV";
 		cleanup_teekey struct teekey *k = NULL, *again = NULL;
 		cleanup_buf struct buf a = BUF_MAX(4096), b = BUF_MAX(4096);
 		cleanup_secret struct secret pem = { 0 };
@@ -112,25 +117,39 @@ TEST(teekey_from_pem__malformed__fails_and_leaves_out_untouched)
 	} bad[] = {
 		{ "", ERR_FORMAT, "0 bytes" },
 		{ "hello", ERR_FORMAT, "no PEM" },
-		{ "-----BEGIN EC PRIV" "ATE KEY-----\nAAAA\n", ERR_FORMAT, "no PEM" },
-		{ "-----BEGIN PRIV" "ATE KEY-----\nAAAA\n", ERR_FORMAT, "does not parse" },
-		{ "-----BEGIN PRIV" "ATE KEY-----\nAAAA\n-----END PRIV" "ATE KEY-----\n", ERR_FORMAT,
-		  "does not parse" },
+		{ "-----BEGIN EC PRIV"
+		  "ATE KEY-----\nAAAA\n",
+		  ERR_FORMAT, "no PEM" },
+		{ "-----BEGIN PRIV"
+		  "ATE KEY-----\nAAAA\n",
+		  ERR_FORMAT, "does not parse" },
+		{ "-----BEGIN PRIV"
+		  "ATE KEY-----\nAAAA\n-----END PRIV"
+		  "ATE KEY-----\n",
+		  ERR_FORMAT, "does not parse" },
 		/* Encrypted: must not ask anybody for a password. */
-		{ "-----BEGIN RSA PRIV" "ATE KEY-----\nProc-Type: 4,ENCRYPTED\n"
-		  "DEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\nAAAAAAAAAAAAAAAAAAAAAA==\n"
-		  "-----END RSA PRIV" "ATE KEY-----\n", ERR_FORMAT, "does not parse" },
+		{ "-----BEGIN RSA PRIV"
+		  "ATE KEY-----\nProc-Type: 4,ENCRYPTED\n"
+		  "DEK-Info: "
+		  "AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\nAAAAAAAAAAAAAAAAAAAAAA==\n"
+		  "-----END RSA PRIV"
+		  "ATE KEY-----\n",
+		  ERR_FORMAT, "does not parse" },
 		/* Ed25519 (RFC 8410 10.3). */
-		{ "-----BEGIN PRIV" "ATE KEY-----\n"
+		{ "-----BEGIN PRIV"
+		  "ATE KEY-----\n"
 		  "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
-		  "-----END PRIV" "ATE KEY-----\n", ERR_UNSUPPORTED, "neither P-256" },
+		  "-----END PRIV"
+		  "ATE KEY-----\n",
+		  ERR_UNSUPPORTED, "neither P-256" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct teekey *k = NULL;
 		struct err e;
 
-		CHECK_ERR(teekey_from_pem(&k, view_str(bad[i].pem), &e), bad[i].kind, e, bad[i].words);
+		CHECK_ERR(teekey_from_pem(&k, view_str(bad[i].pem), &e), bad[i].kind, e,
+			  bad[i].words);
 		CHECK(!k);
 	}
 }
@@ -139,8 +158,9 @@ TEST(teekey_from_pem__malformed__fails_and_leaves_out_untouched)
 TEST(teekey_jwk__trustee_keys__match_vectors)
 {
 	static const char *const files[] = {
-		"jwe-p256.json", "jwe-p256-leading-zeros.json", "jwe-p521.json",
-		"jwe-p521-leading-zeros.json", "jwe-rsa-oaep-256.json",
+		"jwe-p256.json",         "jwe-p256-leading-zeros.json",
+		"jwe-p521.json",         "jwe-p521-leading-zeros.json",
+		"jwe-rsa-oaep-256.json",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {

@@ -214,7 +214,8 @@ static void *worker(void *ctx)
 			return ctx;
 		if (cache_put(c, view_str(key), &s, g, FOREVER, &e) < 0)
 			return ctx;
-		if (cache_get(c, &got, view_str(key), g, &e) == 0 && !secret_eq(&got, key, strlen(key)))
+		if (cache_get(c, &got, view_str(key), g, &e) == 0 &&
+		    !secret_eq(&got, key, strlen(key)))
 			return ctx;
 		if (i % 100 == 99)
 			__atomic_add_fetch(&shared_generation, 1, __ATOMIC_RELAXED);

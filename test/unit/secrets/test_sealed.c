@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/secrets/sealed.h"
 #include "agent/base/enc.h"
 #include "agent/base/fs.h"
 #include "agent/base/json.h"
 #include "agent/crypto/jwk.h"
 #include "agent/crypto/jws.h"
+#include "agent/secrets/sealed.h"
 #include "test/test.h"
 
 #include <ftw.h>
@@ -96,7 +96,8 @@ static void put_payload(struct buf *out, const struct owner *o, const char *payl
 
 	buf_puts(out, "sealed.");
 	CHECK_INT(jws_sign_es256(out, view_str("{\"alg\":\"ES256\",\"kid\":\"" KID "\"}"),
-				 view_str(payload), &o->jwk, &e), 0);
+				 view_str(payload), &o->jwk, &e),
+		  0);
 }
 
 static void expect(const struct sealed_rules *rules, const char *name, struct view text,
@@ -185,7 +186,8 @@ TEST(sealed_unseal__one_byte_changed__never_gives_a_secret)
 		uint8_t kept = text.p[at];
 
 		text.p[at] = kept == 'A' ? 'B' : 'A';
-		CHECK(sealed_unseal(&out, &o.rules, NULL, buf_view(&text), deadline_in(5000), &e) < 0);
+		CHECK(sealed_unseal(&out, &o.rules, NULL, buf_view(&text), deadline_in(5000), &e) <
+		      0);
 		CHECK(!secret_bytes(&out));
 		text.p[at] = kept;
 	}
@@ -200,13 +202,17 @@ TEST(sealed_unseal__algorithm_and_kid__are_judged_before_anything_is_fetched)
 	} bad[] = {
 		{ "{\"alg\":\"HS256\",\"kid\":\"" KID "\"}", CODE_SEALED_ALGORITHM, "\"HS256\"" },
 		{ "{\"alg\":\"none\",\"kid\":\"" KID "\"}", CODE_SEALED_ALGORITHM, "\"none\"" },
-		{ "{\"alg\":\"ES384\",\"kid\":\"" KID "\"}", CODE_SEALED_ALGORITHM, "want \"ES256\"" },
+		{ "{\"alg\":\"ES384\",\"kid\":\"" KID "\"}", CODE_SEALED_ALGORITHM,
+		  "want \"ES256\"" },
 		{ "{\"alg\":\"ES256\"}", CODE_SEALED_FORMAT, "kid" },
 		{ "{\"kid\":\"" KID "\"}", CODE_SEALED_FORMAT, "alg" },
-		{ "{\"alg\":\"ES256\",\"kid\":\"" KID "\",\"crit\":[]}", CODE_SEALED_FORMAT, "crit" },
-		{ "{\"alg\":\"ES256\",\"kid\":\"" KID "\",\"b64\":false}", CODE_SEALED_FORMAT, "b64" },
+		{ "{\"alg\":\"ES256\",\"kid\":\"" KID "\",\"crit\":[]}", CODE_SEALED_FORMAT,
+		  "crit" },
+		{ "{\"alg\":\"ES256\",\"kid\":\"" KID "\",\"b64\":false}", CODE_SEALED_FORMAT,
+		  "b64" },
 		{ "{\"alg\":\"ES256\",\"kid\":\"kbs:///a/../b\"}", CODE_SEALED_FORMAT, "kid" },
-		{ "{\"alg\":\"ES256\",\"kid\":\"file\"}", CODE_SEALED_KEY_MISSING, "credential directory" },
+		{ "{\"alg\":\"ES256\",\"kid\":\"file\"}", CODE_SEALED_KEY_MISSING,
+		  "credential directory" },
 	};
 	cleanup_owner struct owner o;
 	struct err e;
@@ -215,7 +221,9 @@ TEST(sealed_unseal__algorithm_and_kid__are_judged_before_anything_is_fetched)
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		cleanup_buf struct buf text = BUF_MAX(SEALED_TEXT_MAX);
 
-		CHECK_INT(jws_sign_es256(&text, view_str(bad[i].header), view_str("{}"), &o.jwk, &e), 0);
+		CHECK_INT(
+			jws_sign_es256(&text, view_str(bad[i].header), view_str("{}"), &o.jwk, &e),
+			0);
 		expect(&o.rules, NULL, buf_view(&text), bad[i].code, bad[i].words);
 		CHECK_INT(o.trustee.asked, 0);
 	}
@@ -271,7 +279,8 @@ TEST(sealed_unseal__kids__only_listed_ones_are_asked_for)
 	/* A list that could not be checked would be none: it wins over skip_verification. */
 	o.rules.skip_verification = true;
 	expect(&o.rules, NULL, buf_view(&text), CODE_OK, "");
-	expect(&o.rules, NULL, view_str("sealed.fakejwsheader.e30.fakesignature"), CODE_SEALED_FORMAT, "");
+	expect(&o.rules, NULL, view_str("sealed.fakejwsheader.e30.fakesignature"),
+	       CODE_SEALED_FORMAT, "");
 	o.rules.skip_verification = false;
 	o.trustee.asked = 0;
 	o.rules.kids = other;
@@ -282,8 +291,8 @@ TEST(sealed_unseal__kids__only_listed_ones_are_asked_for)
 	CHECK_INT(o.trustee.asked, 0);
 }
 
-#define REST ",\"provider_settings\":{},\"annotations\":{}"
-#define VAULT "{\"version\":\"0.1.0\",\"type\":\"vault\""
+#define REST     ",\"provider_settings\":{},\"annotations\":{}"
+#define VAULT    "{\"version\":\"0.1.0\",\"type\":\"vault\""
 #define ENVELOPE "{\"version\":\"0.1.0\",\"type\":\"envelope\",\"provider\":\"aliyun\"" REST
 
 TEST(sealed_unseal__payload__wants_every_member_and_ignores_others)
@@ -294,8 +303,11 @@ TEST(sealed_unseal__payload__wants_every_member_and_ignores_others)
 		const char *words;
 	} rows[] = {
 		{ VAULT ",\"name\":\"" SECRET "\",\"provider\":\"kbs\"" REST "}", CODE_OK, "" },
-		{ VAULT ",\"name\":\"" SECRET "\",\"provider\":\"KBS\"" REST ",\"more\":[1]}", CODE_OK, "" },
-		{ VAULT ",\"name\":\"kbs+resource:///test/secret/one\",\"provider\":\"kbs\"" REST "}", CODE_OK, "" },
+		{ VAULT ",\"name\":\"" SECRET "\",\"provider\":\"KBS\"" REST ",\"more\":[1]}",
+		  CODE_OK, "" },
+		{ VAULT ",\"name\":\"kbs+resource:///test/secret/one\",\"provider\":\"kbs\"" REST
+			"}",
+		  CODE_OK, "" },
 		{ "", CODE_SEALED_FORMAT, "payload" },
 		{ "[]", CODE_SEALED_FORMAT, "version" },
 		{ "{\"type\":\"vault\"}", CODE_SEALED_FORMAT, "version" },
@@ -306,26 +318,30 @@ TEST(sealed_unseal__payload__wants_every_member_and_ignores_others)
 		{ VAULT "}", CODE_SEALED_FORMAT, "name" },
 		{ VAULT ",\"name\":7}", CODE_SEALED_FORMAT, "name" },
 		{ VAULT ",\"name\":\"" SECRET "\"" REST "}", CODE_SEALED_FORMAT, "provider" },
-		{ VAULT ",\"name\":\"" SECRET "\",\"provider\":\"kbs\",\"annotations\":{}}", CODE_SEALED_FORMAT,
-		  "provider_settings" },
+		{ VAULT ",\"name\":\"" SECRET "\",\"provider\":\"kbs\",\"annotations\":{}}",
+		  CODE_SEALED_FORMAT, "provider_settings" },
 		{ VAULT ",\"name\":\"" SECRET "\",\"provider\":\"kbs\",\"provider_settings\":{}}",
 		  CODE_SEALED_FORMAT, "annotations" },
-		{ VAULT ",\"name\":\"" SECRET "\",\"provider\":\"kbs\",\"provider_settings\":{},\"annotations\":[]}",
+		{ VAULT ",\"name\":\"" SECRET
+			"\",\"provider\":\"kbs\",\"provider_settings\":{},\"annotations\":[]}",
 		  CODE_SEALED_FORMAT, "annotations" },
-		{ VAULT ",\"name\":\"" SECRET "\",\"name\":\"" SECRET "\",\"provider\":\"kbs\"" REST "}",
+		{ VAULT ",\"name\":\"" SECRET "\",\"name\":\"" SECRET "\",\"provider\":\"kbs\"" REST
+			"}",
 		  CODE_SEALED_FORMAT, "payload" },
 		{ VAULT ",\"name\":\"" SECRET "\",\"provider\":\"aws\"" REST "}",
 		  CODE_SEALED_PROVIDER_UNSUPPORTED, "vault with provider \"aws\"" },
-		{ VAULT ",\"name\":\"/etc/passwd\",\"provider\":\"kbs\"" REST "}", CODE_SEALED_FORMAT, "name" },
-		{ VAULT ",\"name\":\"kbs:///no/such/one\",\"provider\":\"kbs\"" REST "}", CODE_KBS_NOT_FOUND,
-		  "kbs:///no/such/one" },
+		{ VAULT ",\"name\":\"/etc/passwd\",\"provider\":\"kbs\"" REST "}",
+		  CODE_SEALED_FORMAT, "name" },
+		{ VAULT ",\"name\":\"kbs:///no/such/one\",\"provider\":\"kbs\"" REST "}",
+		  CODE_KBS_NOT_FOUND, "kbs:///no/such/one" },
 		{ ENVELOPE "}", CODE_SEALED_FORMAT, "wrap_type" },
 		{ ENVELOPE ",\"wrap_type\":\"a256gcm\"}", CODE_SEALED_FORMAT, "\"a256gcm\"" },
 		{ ENVELOPE ",\"wrap_type\":\"A256CTR\",\"key_id\":\"\",\"encrypted_key\":\"\","
-		  "\"encrypted_data\":\"\"}", CODE_SEALED_FORMAT, "iv" },
+			   "\"encrypted_data\":\"\"}",
+		  CODE_SEALED_FORMAT, "iv" },
 		{ ENVELOPE ",\"wrap_type\":\"A256CTR\",\"key_id\":\"\",\"encrypted_key\":\"\","
-		  "\"encrypted_data\":\"\",\"iv\":\"\"}", CODE_SEALED_PROVIDER_UNSUPPORTED,
-		  "envelope with provider \"aliyun\"" },
+			   "\"encrypted_data\":\"\",\"iv\":\"\"}",
+		  CODE_SEALED_PROVIDER_UNSUPPORTED, "envelope with provider \"aliyun\"" },
 	};
 	cleanup_owner struct owner o;
 
@@ -342,7 +358,8 @@ TEST(sealed_unseal__bind__lets_no_secret_stand_for_another)
 {
 	static const char *const names[] = { "A", "B" };
 	/* Not in canonical form: they compare as URIs. */
-	static const char *const uris[] = { "kbs+resource:///test/secret/one", "kbs:///test/secret/two" };
+	static const char *const uris[] = { "kbs+resource:///test/secret/one",
+					    "kbs:///test/secret/two" };
 	static const char *const broken[] = { "nonsense", "kbs:///test/secret/two" };
 	static const struct {
 		const char *name, *uri;
@@ -350,12 +367,16 @@ TEST(sealed_unseal__bind__lets_no_secret_stand_for_another)
 		const char *words;
 	} rows[] = {
 		{ "A", "kbs:///test/secret/one", CODE_OK, "" },
-		{ "A", "kbs:///test/secret/two", CODE_SEALED_BIND_MISMATCH, "\"A\" is bound to kbs:///test/secret/one" },
-		{ "A", "kbs:///one/2/trois", CODE_SEALED_BIND_MISMATCH, "names kbs:///one/2/trois" },
+		{ "A", "kbs:///test/secret/two", CODE_SEALED_BIND_MISMATCH,
+		  "\"A\" is bound to kbs:///test/secret/one" },
+		{ "A", "kbs:///one/2/trois", CODE_SEALED_BIND_MISMATCH,
+		  "names kbs:///one/2/trois" },
 		{ "B", "kbs:///test/secret/one", CODE_SEALED_BIND_MISMATCH, "\"B\" is bound to" },
-		{ "C", "kbs:///test/secret/one", CODE_SEALED_BIND_MISMATCH, "another name than \"C\"" },
+		{ "C", "kbs:///test/secret/one", CODE_SEALED_BIND_MISMATCH,
+		  "another name than \"C\"" },
 		{ "C", "kbs:///one/2/trois", CODE_OK, "" },
-		{ "a", "kbs:///test/secret/one", CODE_SEALED_BIND_MISMATCH, "another name than \"a\"" },
+		{ "a", "kbs:///test/secret/one", CODE_SEALED_BIND_MISMATCH,
+		  "another name than \"a\"" },
 		{ "", "kbs:///test/secret/one", CODE_SEALED_BIND_MISMATCH, "another name than" },
 		{ NULL, "kbs:///test/secret/one", CODE_OK, "" },
 		{ NULL, "kbs:///one/2/trois", CODE_SEALED_BIND_MISMATCH, "bound to no name" },
@@ -388,8 +409,10 @@ TEST(sealed_unseal__bind__lets_no_secret_stand_for_another)
 TEST(sealed_unseal__skip_verification__reads_only_the_payload_of_four_parts)
 {
 	static const char legacy[] =
-		"sealed.fakejwsheader.eyJ2ZXJzaW9uIjoiMC4xLjAiLCJ0eXBlIjoidmF1bHQiLCJuYW1lIjoia2JzOi8vL29uZS8yL3R"
-		"yb2lzIiwicHJvdmlkZXIiOiJrYnMiLCJwcm92aWRlcl9zZXR0aW5ncyI6e30sImFubm90YXRpb25zIjp7fX0.fakesignature";
+		"sealed.fakejwsheader."
+		"eyJ2ZXJzaW9uIjoiMC4xLjAiLCJ0eXBlIjoidmF1bHQiLCJuYW1lIjoia2JzOi8vL29uZS8yL3R"
+		"yb2lzIiwicHJvdmlkZXIiOiJrYnMiLCJwcm92aWRlcl9zZXR0aW5ncyI6e30sImFubm90YXRpb25zIjp7f"
+		"X0.fakesignature";
 	cleanup_owner struct owner o;
 	cleanup_buf struct buf text = BUF_MAX(SEALED_TEXT_MAX);
 
@@ -422,10 +445,13 @@ TEST(sealed_unseal__over_the_limit__is_a_limit)
 	CHECK(text != NULL);
 	for (size_t i = 0; i <= SEALED_TEXT_MAX; i++)
 		text[i] = 'A';
-	CHECK_ERR(sealed_unseal(&out, &o.rules, NULL, (struct view){ (uint8_t *)text, SEALED_TEXT_MAX + 1 },
-				deadline_in(1000), &e), ERR_LIMIT, e, "allowed 65536");
+	CHECK_ERR(sealed_unseal(&out, &o.rules, NULL,
+				(struct view){ (uint8_t *)text, SEALED_TEXT_MAX + 1 },
+				deadline_in(1000), &e),
+		  ERR_LIMIT, e, "allowed 65536");
 	/* Whom nobody told where to write an error. */
-	CHECK_INT(sealed_unseal(&out, &o.rules, NULL, view_str("sealed.a.b.c"), deadline_in(1000), NULL),
+	CHECK_INT(sealed_unseal(&out, &o.rules, NULL, view_str("sealed.a.b.c"), deadline_in(1000),
+				NULL),
 		  -ERR_FORMAT);
 }
 
@@ -522,9 +548,9 @@ TEST(sealed_unseal__key_in_the_credential_directory__is_found_and_nothing_outsid
 
 TEST(sealed_make_vault__writes_the_members_of_the_spec)
 {
-	static const char want[] =
-		"{\"version\":\"0.1.0\",\"type\":\"vault\",\"name\":\"" SECRET "\",\"provider\":\"kbs\","
-		"\"provider_settings\":{},\"annotations\":{}}";
+	static const char want[] = "{\"version\":\"0.1.0\",\"type\":\"vault\",\"name\":\"" SECRET
+				   "\",\"provider\":\"kbs\","
+				   "\"provider_settings\":{},\"annotations\":{}}";
 	cleanup_owner struct owner o;
 	cleanup_buf struct buf text = BUF_MAX(SEALED_TEXT_MAX);
 	cleanup_jws struct jws j = { 0 };
@@ -558,14 +584,16 @@ TEST(sealed_make_vault__bad_input__fails_and_puts_nothing)
 
 	open_owner(&o);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		CHECK_ERR(sealed_make_vault(&text, bad[i].kid, &o.jwk, bad[i].uri, bad[i].provider, &e),
+		CHECK_ERR(sealed_make_vault(&text, bad[i].kid, &o.jwk, bad[i].uri, bad[i].provider,
+					    &e),
 			  err_entry(bad[i].code)->kind, e, bad[i].words);
 		CHECK_INT(e.code, bad[i].code);
 		CHECK_INT(text.len, 0);
 	}
 	for (int i = 0; i <= JWS_KID_MAX; i++)
 		kid[i] = 'k';
-	CHECK_ERR(sealed_make_vault(&text, kid, &o.jwk, SECRET, NULL, &e), ERR_LIMIT, e, "allowed 512");
+	CHECK_ERR(sealed_make_vault(&text, kid, &o.jwk, SECRET, NULL, &e), ERR_LIMIT, e,
+		  "allowed 512");
 	CHECK_INT(give(&public, buf_view(&o.trustee.key), &e), 0);
 	CHECK_ERR(sealed_make_vault(&text, KID, &public, SECRET, NULL, &e), ERR_FORMAT, e, "d");
 	CHECK_INT(e.code, CODE_SEALED_KEY);
@@ -604,7 +632,8 @@ TEST(sealed_unseal__secrets_of_jwcrypto__are_read)
 	buf_reset(&o.trustee.key);
 	CHECK_INT(json_canonical(&o.trustee.key, json_get(doc, "public_jwk"), &e), 0);
 	expect(&o.rules, NULL, view_str(str(doc, "vault")), CODE_OK, "");
-	expect(&o.rules, NULL, view_str(str(doc, "envelope")), CODE_SEALED_PROVIDER_UNSUPPORTED, "aliyun");
+	expect(&o.rules, NULL, view_str(str(doc, "envelope")), CODE_SEALED_PROVIDER_UNSUPPORTED,
+	       "aliyun");
 	CHECK(mkdtemp(dir) != NULL);
 	put_file(dir, "file-key", buf_view(&o.trustee.key));
 	o.rules.credential_dir = dir;
@@ -636,14 +665,17 @@ TEST(sealed_unseal__trustee_vectors__are_accepted_and_refused_as_they_say)
 		{ "bad-version", CODE_SEALED_VERSION, CODE_SEALED_VERSION },
 		{ "bad-no-annotations", CODE_SEALED_FORMAT, CODE_SEALED_FORMAT },
 		{ "bad-type-case", CODE_SEALED_FORMAT, CODE_SEALED_FORMAT },
-		{ "bad-provider", CODE_SEALED_PROVIDER_UNSUPPORTED, CODE_SEALED_PROVIDER_UNSUPPORTED },
-		{ "bad-envelope-kbs", CODE_SEALED_PROVIDER_UNSUPPORTED, CODE_SEALED_PROVIDER_UNSUPPORTED },
+		{ "bad-provider", CODE_SEALED_PROVIDER_UNSUPPORTED,
+		  CODE_SEALED_PROVIDER_UNSUPPORTED },
+		{ "bad-envelope-kbs", CODE_SEALED_PROVIDER_UNSUPPORTED,
+		  CODE_SEALED_PROVIDER_UNSUPPORTED },
 		{ "bad-four-parts", CODE_SEALED_FORMAT, CODE_SEALED_FORMAT },
 		{ "legacy-skip-only", CODE_SEALED_FORMAT, CODE_OK },
 		{ "bad-signature", CODE_SEALED_SIGNATURE, CODE_OK },
 		{ "bad-der-signature", CODE_SEALED_SIGNATURE, CODE_OK },
 	};
-	cleanup_json struct json *doc = read_json(test_shared("trustee/derived/sealed-secrets.json"));
+	cleanup_json struct json *doc =
+		read_json(test_shared("trustee/derived/sealed-secrets.json"));
 	cleanup_owner struct owner o;
 	size_t n = 0;
 	struct err e;
@@ -673,10 +705,12 @@ TEST(sealed_unseal__published_secret__verifies_under_the_published_key)
 	o.rules.signing_key = any_key;
 	buf_reset(&o.trustee.key);
 	CHECK_INT(fs_read(&text, test_shared("trustee/extracted/sealed-secret-vault-test.txt"),
-			  SEALED_TEXT_MAX, &e), 0);
+			  SEALED_TEXT_MAX, &e),
+		  0);
 	CHECK_INT(fs_read(&o.trustee.key,
 			  test_shared("trustee/extracted/sealed-secret-signing-public.jwk.json"),
-			  JWK_TEXT_MAX, &e), 0);
+			  JWK_TEXT_MAX, &e),
+		  0);
 	expect(&o.rules, NULL, buf_view(&text), CODE_OK, "");
 	CHECK(strcmp(o.trustee.last, "kbs:///default/sealed-secret/test") == 0);
 }
@@ -703,7 +737,8 @@ TEST(sealed_unseal__upstream_payloads__are_read)
 	CHECK_INT(fs_read(&wrong, test_shared(HUB "test-key-2.json"), JWK_TEXT_MAX, &e), 0);
 	CHECK_INT(give(&o.jwk, buf_view(&key), &e), 0);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		cleanup_buf struct buf payload = BUF_MAX(SEALED_TEXT_MAX), text = BUF_MAX(SEALED_TEXT_MAX);
+		cleanup_buf struct buf payload = BUF_MAX(SEALED_TEXT_MAX),
+				       text = BUF_MAX(SEALED_TEXT_MAX);
 
 		CHECK_INT(fs_read(&payload, test_shared(rows[i].file), SEALED_TEXT_MAX, &e), 0);
 		put_payload(&text, &o, buf_str(&payload));
