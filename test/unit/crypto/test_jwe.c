@@ -352,3 +352,21 @@ TEST(jwe_decrypt__reply_to_another_key__does_not_authenticate)
 		CHECK_INT(e.code, CODE_KBS_DECRYPT);
 	}
 }
+
+TEST(jwe_decrypt__key_of_the_wrong_size_inside_rsa__is_refused)
+{
+	cleanup_json struct json *doc = vector_json(test_vector("crypto/jwe.json"));
+	const struct json *v = json_get(doc, "wrong_cek");
+	cleanup_teekey struct teekey *k = vector_key(v);
+	cleanup_secret struct secret out = { 0 };
+	struct err e;
+	int n = 0;
+
+	for (const struct json *b = json_first(json_get(v, "response_bodies")); b;
+	     b = json_next(b), n++) {
+		CHECK_ERR(jwe_decrypt(&out, k, view_str(json_string(b)), &e), ERR_VERIFY, e,
+			  "does not authenticate");
+		CHECK(!secret_bytes(&out));
+	}
+	CHECK_INT(n, 2);
+}

@@ -210,25 +210,26 @@ TEST(jws_verify_es256__other_algorithms_and_odd_signatures__are_refused)
 	static const struct {
 		const char *alg, *signature;
 		enum err_code code;
+		const char *words;
 	} bad[] = {
-		{ "none", "", CODE_SEALED_ALGORITHM },
-		{ "HS256", "AA", CODE_SEALED_ALGORITHM },
-		{ "es256", "AA", CODE_SEALED_ALGORITHM },
-		{ "ES256", "", CODE_SEALED_SIGNATURE },
-		{ "ES256", "AA", CODE_SEALED_SIGNATURE },
-		{ "ES256", "!", CODE_SEALED_SIGNATURE },
+		{ "none", "", CODE_SEALED_ALGORITHM, "none" },
+		{ "HS256", "AA", CODE_SEALED_ALGORITHM, "HS256" },
+		{ "es256", "AA", CODE_SEALED_ALGORITHM, "es256" },
+		{ "ES256", "", CODE_SEALED_SIGNATURE, "64 bytes" },
+		{ "ES256", "AA", CODE_SEALED_SIGNATURE, "64 bytes" },
+		{ "ES256", "!", CODE_SEALED_SIGNATURE, "64 bytes" },
 		/* r = s = 0 */
 		{ "ES256",
 		  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 		  "AA"
 		  "AAAA",
-		  CODE_SEALED_SIGNATURE },
+		  CODE_SEALED_SIGNATURE, "does not match" },
 		/* all ones: over the order */
 		{ "ES256",
 		  "________________________________________________________________________________"
 		  "_____"
 		  "w",
-		  CODE_SEALED_SIGNATURE },
+		  CODE_SEALED_SIGNATURE, "does not match" },
 	};
 	cleanup_json struct json *doc = vector_json(test_vector("crypto/jws.json"));
 	cleanup_buf struct buf key = BUF_MAX(4096);
@@ -243,7 +244,7 @@ TEST(jws_verify_es256__other_algorithms_and_odd_signatures__are_refused)
 		put_jws(&text, buf_str(&header), "{}", bad[i].signature);
 		CHECK_INT(jws_parse(&j, buf_view(&text), &e), 0);
 		CHECK_ERR(jws_verify_es256(&j, buf_view(&key), &e), err_entry(bad[i].code)->kind, e,
-			  "");
+			  bad[i].words);
 		CHECK_INT(e.code, bad[i].code);
 	}
 }
@@ -270,6 +271,9 @@ TEST(jws_verify_es256__rfc7515_a3__holds)
 	CHECK_INT(enc_base64_decode_into(j.signature, &n, ENC_B64U, view_str(dot + 1), &e), 0);
 	j.has_signature = true;
 	CHECK_INT(jws_verify_es256(&j, view_str(key), &e), 0);
+	j.has_signature = false;
+	CHECK_ERR(jws_verify_es256(&j, view_str(key), &e), ERR_VERIFY, e, "not of 64 bytes");
+	j.has_signature = true;
 	j.signature[63] ^= 1;
 	CHECK_ERR(jws_verify_es256(&j, view_str(key), &e), ERR_VERIFY, e, "does not match");
 }

@@ -3,6 +3,9 @@
 #include "agent/crypto/teekey.h"
 #include "test/unit/crypto/vector.h"
 
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
 static const enum teekey_alg all[] = { TEEKEY_P256, TEEKEY_P521, TEEKEY_RSA };
 
 TEST(teekey_alg_by_name__the_three_and_nothing_else)
@@ -152,6 +155,37 @@ TEST(teekey_from_pem__malformed__fails_and_leaves_out_untouched)
 			  bad[i].words);
 		CHECK(!k);
 	}
+}
+
+static void refuse_pem(EVP_PKEY *pkey, bool traditional)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	struct teekey *k = NULL;
+	char *p;
+	long n;
+	struct err e;
+
+	CHECK(pkey && bio);
+	if (traditional)
+		CHECK_INT(
+			PEM_write_bio_PrivateKey_traditional(bio, pkey, NULL, NULL, 0, NULL, NULL),
+			1);
+	else
+		CHECK_INT(PEM_write_bio_PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL), 1);
+	n = BIO_get_mem_data(bio, &p);
+	CHECK_ERR(teekey_from_pem(&k, (struct view){ (uint8_t *)p, (size_t)n }, &e),
+		  ERR_UNSUPPORTED, e, "neither P-256");
+	CHECK(!k);
+	BIO_free(bio);
+	EVP_PKEY_free(pkey);
+}
+
+TEST(teekey_from_pem__other_keys_and_forms__are_unsupported)
+{
+	refuse_pem(EVP_EC_gen("P-384"), false);
+	refuse_pem(EVP_RSA_gen(1024), true);
+	/* The right key in the form that Trustee's tools do not read. */
+	refuse_pem(EVP_RSA_gen(2048), false);
 }
 
 /* Source: vectors/trustee/derived: the client's x of *-leading-zeros begins with a zero byte. */

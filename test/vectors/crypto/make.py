@@ -7,6 +7,7 @@ the vectors. Keys in them are test keys: they protect nothing.
 """
 import json
 import os
+from base64 import b64encode
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -45,7 +46,6 @@ def key_der(key):
         serialization.PrivateFormat.TraditionalOpenSSL if rsa_key
         else serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption())
-    from base64 import b64encode
     return {"tee_private_der_b64_" + ("pkcs1" if rsa_key else "pkcs8"): b64encode(der).decode()}
 
 
@@ -56,6 +56,19 @@ def encrypted(key, alg, plaintext):
     names = ["protected", "encrypted_key", "iv", "ciphertext", "tag"]
     return json.dumps(dict(zip(names, t.serialize(compact=True).split("."))),
                       separators=(",", ":"))
+
+
+def wrong_cek(key, cek):
+    """A CEK of the wrong size, that who does not look would cut or fill up to the right one."""
+    protected = base64url_encode('{"alg":"RSA-OAEP-256","enc":"A256GCM"}')
+    iv = os.urandom(12)
+    text = AESGCM(cek[:32].ljust(32, b"\0")).encrypt(iv, b"never seen", protected.encode())
+    wrapped = key.public_key().encrypt(cek, padding.OAEP(
+        padding.MGF1(hashes.SHA256()), hashes.SHA256(), None))
+    return json.dumps({
+        "protected": protected, "encrypted_key": base64url_encode(wrapped),
+        "iv": base64url_encode(iv), "ciphertext": base64url_encode(text[:-16]),
+        "tag": base64url_encode(text[-16:])}, separators=(",", ":"))
 
 
 def jwe_replies():
@@ -69,7 +82,12 @@ def jwe_replies():
             cases.append({"name": name + "-" + what, **key_der(key),
                           "response_body": encrypted(key, alg, plaintext),
                           "plaintext_hex": plaintext.hex()})
-    write("jwe.json", {"cases": cases})
+    key = rsa.generate_private_key(65537, 2048)
+    der = key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.TraditionalOpenSSL,
+                            serialization.NoEncryption())
+    write("jwe.json", {"cases": cases, "wrong_cek": {
+        "tee_private_der_b64_pkcs1": b64encode(der).decode(),
+        "response_bodies": [wrong_cek(key, os.urandom(16)), wrong_cek(key, os.urandom(48))]}})
 
 
 def aead():
