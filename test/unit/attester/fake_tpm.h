@@ -5,12 +5,15 @@
 #include "test/unit/attester/vector.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
+#include <termios.h>
 
 /*
  * A TPM on a socket that knows one key and one quote, both recorded, and can misbehave. One client
@@ -27,6 +30,7 @@ struct fake_tpm {
 	atomic_uint answer[512];  /* by command & 511: a code to answer with, 0 none */
 	atomic_uint answer_times; /* how often, then as usual; 0: always */
 	atomic_uint moves;        /* this many readings of PCR 23 see another value */
+	atomic_bool hold;         /* answer only when it is false again */
 	atomic_bool no_bank;
 	atomic_bool bad_signature;
 	atomic_bool bad_block;       /* a well-formed signature by nobody */
@@ -155,17 +159,30 @@ static inline void fake_answer(struct fake_tpm *f, struct buf *reply, const uint
 		buf_put(reply, "\0\0\1\0\0", 5);
 }
 
+/* n bytes, or false when the client went. A pty without a client gives EIO. */
+static inline bool fake_read(int fd, uint8_t *p, size_t n)
+{
+	for (size_t have = 0; have < n;) {
+		ssize_t got = read(fd, p + have, n - have);
+
+		if (got <= 0)
+			return false;
+		have += (size_t)got;
+	}
+	return true;
+}
+
 static inline void fake_serve(struct fake_tpm *f, int fd)
 {
 	uint8_t command[4096];
 	void (*raw)(int fd);
 
-	while (recv(fd, command, 10, MSG_WAITALL) == 10) {
+	while (fake_read(fd, command, 10)) {
 		cleanup_buf struct buf reply = BUF_MAX(4096);
 		size_t n = (size_t)command[4] << 8 | command[5];
 
 		CHECK(n >= 10 && n <= sizeof command);
-		CHECK(recv(fd, command + 10, n - 10, MSG_WAITALL) == (ssize_t)(n - 10));
+		CHECK(fake_read(fd, command + 10, n - 10));
 		f->commands++;
 		raw = f->raw;
 		if (raw) {
@@ -173,10 +190,11 @@ static inline void fake_serve(struct fake_tpm *f, int fd)
 			continue;
 		}
 		fake_answer(f, &reply, command);
+		while (f->hold)
+			(void)poll(NULL, 0, 1);
 		/* In two parts: a stream need not keep them together. */
-		CHECK(send(fd, reply.p, 5, MSG_NOSIGNAL) == 5);
-		CHECK(send(fd, reply.p + 5, reply.len - 5, MSG_NOSIGNAL) ==
-		      (ssize_t)(reply.len - 5));
+		CHECK(write(fd, reply.p, 5) == 5);
+		CHECK(write(fd, reply.p + 5, reply.len - 5) == (ssize_t)(reply.len - 5));
 	}
 }
 
@@ -197,6 +215,17 @@ static inline void *fake_main(void *arg)
 	}
 }
 
+static inline void *fake_device_main(void *arg)
+{
+	struct fake_tpm *f = arg;
+
+	for (;;) {
+		fake_serve(f, f->listener);
+		(void)poll(NULL, 0, 1);
+	}
+	return NULL;
+}
+
 /* Never freed: it ends with the test's process. */
 static inline struct fake_tpm *fake_tpm_start(void)
 {
@@ -205,6 +234,7 @@ static inline struct fake_tpm *fake_tpm_start(void)
 	static struct fake_tpm f;
 	pthread_t thread;
 
+	(void)signal(SIGPIPE, SIG_IGN);
 	f.vector = recorded_quote();
 	f.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CHECK(bind(f.listener, (struct sockaddr *)&a, n) == 0);
@@ -212,6 +242,31 @@ static inline struct fake_tpm *fake_tpm_start(void)
 	CHECK(getsockname(f.listener, (struct sockaddr *)&a, &n) == 0);
 	f.port = ntohs(a.sin_port);
 	CHECK(pthread_create(&thread, NULL, fake_main, &f) == 0 && pthread_detach(thread) == 0);
+	return &f;
+}
+
+/* The same behind a character device: a pty. where is its path. */
+static inline struct fake_tpm *fake_tpm_start_device(char where[64])
+{
+	static struct fake_tpm f;
+	struct termios raw;
+	pthread_t thread;
+	int slave;
+
+	f.listener = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (f.listener < 0 || grantpt(f.listener) < 0 || unlockpt(f.listener) < 0 ||
+	    ptsname_r(f.listener, where, 64) != 0)
+		test_skip("no pty here");
+	slave = open(where, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0)
+		test_skip("no pty here");
+	CHECK(tcgetattr(slave, &raw) == 0);
+	cfmakeraw(&raw);
+	CHECK(tcsetattr(slave, TCSANOW, &raw) == 0);
+	/* slave stays open: so its settings stay too. */
+	f.vector = recorded_quote();
+	CHECK(pthread_create(&thread, NULL, fake_device_main, &f) == 0 &&
+	      pthread_detach(thread) == 0);
 	return &f;
 }
 

@@ -263,8 +263,11 @@ TEST(attest_check__nonce_or_selection_differs__is_a_bad_reply)
 		CHECK_INT(e.code, CODE_TPM_REPLY);
 	}
 	/* A second selection beside the right one: the digest then covers more than we know. */
+	r = quote();
+	CHECK_INT(parse(&a, &r, NULL), 0);
 	a.n_selections = 2;
-	CHECK_ERR(attest_check(&a, (struct view){ nonce, 32 }, &e), ERR_FORMAT, e, "");
+	CHECK_ERR(attest_check(&a, (struct view){ nonce, 32 }, &e), ERR_FORMAT, e,
+		  "covers 2 selections");
 }
 
 /* Everything that holds among the parts of one piece of evidence. */

@@ -3,6 +3,8 @@
 #include "attester/attester.h"
 #include "test/unit/attester/fake_tpm.h"
 
+#include <sys/ioctl.h>
+
 /* The same, over swtpm, is in test/integration/tpm. */
 
 static struct tpm *open_fake(const struct fake_tpm *f)
@@ -225,6 +227,11 @@ TEST(tpm__bind_with_a_register_that_does_not_follow__is_in_use)
 	CHECK_INT(e.code, CODE_INITDATA_PCR8_IN_USE);
 }
 
+static void put(int fd, const char *bytes, size_t n)
+{
+	CHECK(write(fd, bytes, n) == (ssize_t)n);
+}
+
 static void never(int fd)
 {
 	char c;
@@ -239,29 +246,29 @@ static void hang_up(int fd)
 
 static void half(int fd)
 {
-	(void)send(fd, "\x80\x01\x00\x00\x00\x20\x00\x00", 8, MSG_NOSIGNAL);
+	put(fd, "\x80\x01\x00\x00\x00\x20\x00\x00", 8);
 	(void)shutdown(fd, SHUT_RDWR);
 }
 
 static void huge(int fd)
 {
-	(void)send(fd, "\x80\x01\x00\x00\x10\x01\x00\x00\x00\x00", 10, MSG_NOSIGNAL);
+	put(fd, "\x80\x01\x00\x00\x10\x01\x00\x00\x00\x00", 10);
 }
 
 static void short_size(int fd)
 {
-	(void)send(fd, "\x80\x01\x00\x00\x00\x09\x00\x00\x00\x00", 10, MSG_NOSIGNAL);
+	put(fd, "\x80\x01\x00\x00\x00\x09\x00\x00\x00\x00", 10);
 }
 
 static void nonsense(int fd)
 {
-	(void)send(fd, "HTTP/1.1 400 Bad Request\r\n", 26, MSG_NOSIGNAL);
+	put(fd, "HTTP/1.1 400 Bad Request\r\n", 26);
 }
 
 /* Success, and parameters that end early: libtss2 takes what is missing for zeros. */
 static void cut_parameters(int fd)
 {
-	(void)send(fd, "\x80\x01\x00\x00\x00\x0c\x00\x00\x00\x00\x01\x18", 12, MSG_NOSIGNAL);
+	put(fd, "\x80\x01\x00\x00\x00\x0c\x00\x00\x00\x00\x01\x18", 12);
 }
 
 TEST(tpm__malformed_or_missing_replies__are_named_and_do_not_last)
@@ -319,6 +326,77 @@ TEST(tpm__swtpm_went_away__is_none_and_found_again)
 	CHECK_INT(shutdown(f->listener, SHUT_RDWR), 0);
 	CHECK_ERR(quote(t, f, &e), ERR_NOTFOUND, e, "swtpm:127.0.0.1:");
 	CHECK_INT(e.code, CODE_TPM_NONE);
+}
+
+TEST(tpm_device__late_reply__is_dropped_and_the_device_used_again)
+{
+	char where[64];
+	struct fake_tpm *f = fake_tpm_start_device(where);
+	cleanup_tpm struct tpm *t = NULL;
+	struct err e;
+
+	CHECK_INT(tpm_open(&t, where, NULL), 0);
+	tpm_set_wait(t, 300);
+	CHECK_INT(quote(t, f, NULL), 0);
+	f->hold = true;
+	CHECK_ERR(quote(t, f, &e), ERR_TIMEOUT, e, "TPM2_ReadPublic: does not answer");
+	CHECK_INT(e.code, CODE_TPM_TIMEOUT);
+	CHECK(strstr(e.msg, "/dev/pts/") != NULL);
+	CHECK_ERR(quote(t, f, &e), ERR_TIMEOUT, e, "does not answer");
+	f->hold = false;
+	CHECK_INT(quote(t, f, NULL), 0);
+	/* 6 each, and the one that was late; none was sent while it was awaited. */
+	CHECK_INT(f->commands, 6 + 1 + 6);
+}
+
+TEST(tpm_device__bad_reply__is_opened_anew)
+{
+	char where[64];
+	struct fake_tpm *f = fake_tpm_start_device(where);
+	cleanup_tpm struct tpm *t = NULL;
+	struct err e;
+
+	CHECK_INT(tpm_open(&t, where, NULL), 0);
+	tpm_set_wait(t, 2000);
+	f->raw = short_size;
+	CHECK_ERR(quote(t, f, &e), ERR_FORMAT, e, "reply of 9 bytes");
+	f->raw = NULL;
+	CHECK_INT(quote(t, f, NULL), 0);
+	/* A code of the TPM is no reason to. */
+	f->answer[CC_QUOTE & 511] = 0x921;
+	CHECK_INT(quote(t, f, NULL), -ERR_DEVICE);
+	f->answer[CC_QUOTE & 511] = 0;
+	CHECK_INT(quote(t, f, NULL), 0);
+}
+
+static void *release(void *slave)
+{
+	(void)poll(NULL, 0, 100);
+	CHECK(ioctl(*(int *)slave, TIOCNXCL) == 0);
+	return NULL;
+}
+
+/* As /dev/tpm0, which admits one program at a time. */
+TEST(tpm_device__held_by_another__is_waited_for_and_then_busy)
+{
+	char where[64];
+	cleanup_tpm struct tpm *t = NULL;
+	cleanup_close int slave = -1;
+	pthread_t thread;
+	struct err e;
+
+	/* Root may open it all the same. */
+	if (geteuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
+		test_skip("cannot become another user");
+	(void)fake_tpm_start_device(where);
+	slave = open(where, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK(slave >= 0 && ioctl(slave, TIOCEXCL) == 0);
+	CHECK_ERR(tpm_open(&t, where, &e), ERR_DEVICE, e, "Device or resource busy");
+	CHECK_INT(e.code, CODE_TPM_BUSY);
+	CHECK(t == NULL);
+	CHECK_INT(pthread_create(&thread, NULL, release, &slave), 0);
+	CHECK_INT(tpm_open(&t, where, NULL), 0);
+	CHECK_INT(pthread_join(thread, NULL), 0);
 }
 
 struct user {

@@ -26,6 +26,7 @@ TEST(tpm_link_open__malformed_address__is_a_usage_error)
 		{ "swtpm:127.0.0.1:", "port of 1..65535" },
 		{ "swtpm:127.0.0.1:0", "port of 1..65535" },
 		{ "swtpm:127.0.0.1:65536", "port of 1..65535" },
+		{ "swtpm:127.0.0.1:65537", "port of 1..65535" },
 		{ "swtpm:127.0.0.1:655360", "port of 1..65535" },
 		{ "swtpm:127.0.0.1:+23", "port of 1..65535" },
 		{ "swtpm:127.0.0.1:23 ", "port of 1..65535" },
