@@ -2,6 +2,8 @@
 #include "agent/crypto/jwe.h"
 #include "test/unit/crypto/vector.h"
 
+#include <pthread.h>
+
 /* A reply in parts that a test can change one by one; members of NULL are left out. */
 struct reply {
 	char *header; /* JSON text */
@@ -369,4 +371,45 @@ TEST(jwe_decrypt__key_of_the_wrong_size_inside_rsa__is_refused)
 		CHECK(!secret_bytes(&out));
 	}
 	CHECK_INT(n, 2);
+}
+
+struct shared {
+	const struct teekey *key;
+	const char *body;
+};
+
+static void *decrypt_often(void *ctx)
+{
+	const struct shared *s = ctx;
+
+	for (int i = 0; i < 20; i++) {
+		cleanup_secret struct secret out = { 0 };
+		struct err e;
+
+		if (jwe_decrypt(&out, s->key, view_str(s->body), &e) < 0 ||
+		    !secret_is(&out, "vouched for"))
+			return ctx;
+	}
+	return NULL;
+}
+
+TEST(jwe_decrypt__one_key_many_threads__all_get_the_plaintext)
+{
+	static const char *const cases[] = { "p256-text", "p521-text", "rsa-text" };
+	cleanup_json struct json *doc = vector_json(test_vector("crypto/jwe.json"));
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct json *c = own_case(doc, cases[i]);
+		cleanup_teekey struct teekey *k = vector_key(c);
+		struct shared s = { k, vector_str(c, "response_body") };
+		pthread_t t[6];
+		void *bad;
+
+		for (size_t n = 0; n < ARRAY_LEN(t); n++)
+			CHECK_INT(pthread_create(&t[n], NULL, decrypt_often, &s), 0);
+		for (size_t n = 0; n < ARRAY_LEN(t); n++) {
+			CHECK_INT(pthread_join(t[n], &bad), 0);
+			CHECK(!bad);
+		}
+	}
 }
