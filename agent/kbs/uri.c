@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/kbs/uri.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 
+/* The text is whoever's: a message shows its visible ASCII only. */
 static int bad(struct err *e, struct view text, const char *why)
 {
-	return err_code(e, CODE_KBS_URI, "\"%.*s\": %s", VIEW_ARG(text), why);
+	char shown[121];
+	size_t n = text.len < sizeof shown - 1 ? text.len : sizeof shown - 1;
+
+	for (size_t i = 0; i < n; i++)
+		shown[i] = (char)(text.p[i] >= ' ' && text.p[i] < 0x7f ? text.p[i] : '?');
+	shown[n] = '\0';
+	return err_code(e, CODE_KBS_URI, "\"%s\": %s", shown, why);
 }
 
 static bool only(struct view v, const char *others)
@@ -34,6 +42,52 @@ static void put(char *out, struct view v)
 	if (v.len > 0)
 		memcpy(out, v.p, v.len);
 	out[v.len] = '\0';
+}
+
+/* What a URL's scheme may hold behind "kbs+", in the case that a URL parser would leave it in. */
+static bool plugin_is_plain(struct view v)
+{
+	for (size_t i = 0; i < v.len; i++)
+		if (!islower(v.p[i]) && !isdigit(v.p[i]) && !(i > 0 && (v.p[i] == '-' || v.p[i] == '.')))
+			return false;
+	return v.len > 0;
+}
+
+static bool port_is_plain(struct view v)
+{
+	unsigned long n = 0;
+
+	for (size_t i = 0; i < v.len && i < 5; i++) {
+		if (!isdigit(v.p[i]) || v.p[0] == '0')
+			return false;
+		n = n * 10 + (unsigned long)(v.p[i] - '0');
+	}
+	return v.len > 0 && v.len <= 5 && n <= 65535;
+}
+
+/* "", name, IPv4 or [IPv6], each with or without a port. */
+static bool host_is_plain(struct view v)
+{
+	char address[INET6_ADDRSTRLEN] = "";
+	struct in6_addr parsed;
+	size_t end;
+
+	if (v.len == 0)
+		return true;
+	if (v.p[0] == '[') {
+		end = find(v, 0, "]");
+		if (end == v.len || end > sizeof address)
+			return false;
+		put(address, cut(v, 1, end));
+		if (inet_pton(AF_INET6, address, &parsed) != 1)
+			return false;
+		end++;
+	} else {
+		end = find(v, 0, ":");
+		if (end == 0 || !only(cut(v, 0, end), "-._~"))
+			return false;
+	}
+	return end == v.len || (v.p[end] == ':' && port_is_plain(cut(v, end + 1, v.len)));
 }
 
 /* Empty, ".", ".." and their percent-encoded forms: a URL parser would rewrite the path. */
@@ -68,7 +122,7 @@ static bool percents_are_whole(struct view v)
 int uri_parse(struct uri *out, struct view text, struct err *e)
 {
 	static const char path_chars[] = "/-._~!$&'()*+,;=:@%", query_chars[] = "/-._~!$&'()*+,;=:@%?";
-	struct view plugin = view_str("resource"), host, path, query = { NULL, 0 };
+	struct view plugin = view_str("resource"), host, path, query = { NULL, 0 }, fragment;
 	size_t at, end;
 
 	if (text.len == 0 || text.len > URI_MAX)
@@ -78,15 +132,15 @@ int uri_parse(struct uri *out, struct view text, struct err *e)
 		return bad(e, text, "want kbs:// or kbs+PLUGIN://");
 	if (at != 3)
 		plugin = cut(text, 4, at);
-	if (plugin.len == 0 || plugin.len > sizeof out->plugin - 1 || !only(plugin, "-_."))
-		return bad(e, text, "the plugin's name is empty or no name");
+	if (plugin.len > sizeof out->plugin - 1 || !plugin_is_plain(plugin))
+		return bad(e, text, "want a plugin's name in lower case behind kbs+");
 	if (!view_starts(cut(text, at, text.len), "://"))
 		return bad(e, text, "want :// behind the scheme");
 	at += 3;
 	end = find(text, at, "/?#");
 	host = cut(text, at, end);
-	if (host.len > sizeof out->host - 1 || !only(host, "-._~:[]"))
-		return bad(e, text, "the host is no host");
+	if (host.len > sizeof out->host - 1 || !host_is_plain(host))
+		return bad(e, text, "the host is no host[:port]");
 	if (end == text.len || text.p[end] != '/')
 		return bad(e, text, "there is no path");
 	at = end + 1;
@@ -101,6 +155,10 @@ int uri_parse(struct uri *out, struct view text, struct err *e)
 		if (!only(query, query_chars) || !percents_are_whole(query))
 			return bad(e, text, "the query has a character that needs encoding");
 	}
+	/* It is dropped, but not unread. */
+	fragment = cut(text, end < text.len ? end + 1 : end, text.len);
+	if (!only(fragment, query_chars))
+		return bad(e, text, "the fragment has a character that needs encoding");
 	put(out->plugin, plugin);
 	put(out->host, host);
 	put(out->path, path);
