@@ -12,7 +12,7 @@
  */
 
 #define HTTP_REPLY_MAX  (8u << 20) /* default cap of a reply's body, bytes */
-#define HTTP_COOKIE_MAX 4096       /* longer Set-Cookie values are refused */
+#define HTTP_COOKIE_MAX 4096       /* all cookies of a reply; what does not fit is left out */
 
 struct http_request {
 	const char *method;       /* "GET", "POST" */
@@ -28,7 +28,7 @@ struct http_request {
 struct http_reply {
 	int status;                       /* 100..599 */
 	struct buf body;                  /* owned; release with http_reply_done() */
-	char set_cookie[HTTP_COOKIE_MAX]; /* "name=value" of the first Set-Cookie, "" when none */
+	char set_cookie[HTTP_COOKIE_MAX]; /* "name=value" of each Set-Cookie, joined by "; "; "" when none */
 	int64_t date;                     /* the peer's Date header, seconds since 1970; 0 when none */
 	int64_t retry_after_ms;           /* of Retry-After in seconds; 0 when none */
 };

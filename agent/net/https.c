@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/net/https.h"
+#include "agent/net/headers.h"
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <strings.h>
 #include <time.h>
 
 enum {
 	CONNECT_MS = 10 * 1000,
-	HEADERS_MAX = 64 * 1024, /* all header lines of one reply, bytes */
-	RETRY_AFTER_MAX_S = 3600,
 	DIAGNOSE_MS = 3000,
+	MAX_MS = 24 * 3600 * 1000, /* libcurl silently drops a timeout that its type cannot hold */
+	DEAD_MS = 15 * 1000,       /* nothing that we sent was acknowledged: the path is gone */
+	PROBE_S = 5,
 };
 
 struct https {
@@ -20,7 +23,8 @@ struct https {
 	long connect_ms;
 	pthread_mutex_t lock;
 	pthread_cond_t freed;
-	CURL *idle[HTTPS_HANDLES]; /* last in, first out: a sequential caller keeps its connection */
+	CURL *idle[HTTPS_HANDLES]; /* last in, first out: a sequential caller keeps its connection
+				    */
 	size_t n_idle, n_open;
 	uint64_t connections;
 };
@@ -29,12 +33,14 @@ struct https {
 struct exchange {
 	struct http_reply *reply;
 	size_t body_max;
-	size_t header_bytes;
-	bool body_too_large, header_too_large;
+	struct headers headers;
+	bool body_too_large, headers_too_large;
 };
 
 static void global_init(void)
 {
+	/* libcurl would write the keys of every session into the file that it names. */
+	(void)unsetenv("SSLKEYLOGFILE");
 	(void)curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
@@ -111,7 +117,8 @@ static int acquire(CURL **out, struct https *h, struct deadline d, struct err *e
 			t.tv_nsec -= 1000000000;
 		}
 		if (left == 0 || pthread_cond_timedwait(&h->freed, &h->lock, &t) == ETIMEDOUT)
-			r = err_code(e, CODE_NET_TIMEOUT, "all %d connections are busy", HTTPS_HANDLES);
+			r = err_code(e, CODE_NET_TIMEOUT, "all %d connections are busy",
+				     HTTPS_HANDLES);
 	}
 	if (h->n_idle > 0) {
 		c = h->idle[--h->n_idle];
@@ -134,6 +141,8 @@ static void release(struct https *h, CURL *c)
 	long n = 0;
 
 	(void)curl_easy_getinfo(c, CURLINFO_NUM_CONNECTS, &n);
+	/* Keeps its connection, and nothing that points into the caller's frame. */
+	curl_easy_reset(c);
 	(void)pthread_mutex_lock(&h->lock);
 	h->connections += n > 0 ? (uint64_t)n : 0;
 	h->idle[h->n_idle++] = c;
@@ -154,76 +163,30 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 	return x->reply->body.failed ? 0 : n;
 }
 
-/* The value behind "name:", without white space around it; empty when the line has another name. */
-static struct view header_value(struct view line, const char *name)
-{
-	size_t n = strlen(name);
-
-	if (line.len <= n || line.p[n] != ':' || strncasecmp((const char *)line.p, name, n) != 0)
-		return (struct view){ NULL, 0 };
-	line.p += n + 1;
-	line.len -= n + 1;
-	while (line.len > 0 && (line.p[0] == ' ' || line.p[0] == '\t')) {
-		line.p++;
-		line.len--;
-	}
-	while (line.len > 0 && strchr(" \t\r\n", line.p[line.len - 1]))
-		line.len--;
-	return line;
-}
-
-static void take_cookie(struct http_reply *reply, struct view v)
-{
-	size_t n = 0;
-
-	while (n < v.len && v.p[n] != ';')
-		n++;
-	while (n > 0 && v.p[n - 1] == ' ')
-		n--;
-	/* The first one, when it is one name=value of visible ASCII that fits. */
-	if (reply->set_cookie[0] || n == 0 || n >= HTTP_COOKIE_MAX)
-		return;
-	for (size_t i = 0; i < n; i++)
-		if (v.p[i] <= ' ' || v.p[i] >= 0x7f)
-			return;
-	memcpy(reply->set_cookie, v.p, n);
-	reply->set_cookie[n] = '\0';
-}
-
 static size_t on_header(char *p, size_t size, size_t n, void *ctx)
 {
 	struct exchange *x = ctx;
-	struct view line = { (const uint8_t *)p, n };
-	struct view v;
-	char text[64];
 
 	(void)size;
-	if (n > HEADERS_MAX - x->header_bytes) {
-		x->header_too_large = true;
+	if (!headers_take(&x->headers, x->reply, (struct view){ (const uint8_t *)p, n })) {
+		x->headers_too_large = true;
 		return 0;
 	}
-	x->header_bytes += n;
-	v = header_value(line, "set-cookie");
-	if (v.len > 0)
-		take_cookie(x->reply, v);
-	v = header_value(line, "date");
-	if (v.len > 0 && v.len < sizeof text) {
-		(void)snprintf(text, sizeof text, "%.*s", (int)v.len, (const char *)v.p);
-		x->reply->date = (int64_t)curl_getdate(text, NULL);
-		if (x->reply->date < 0)
-			x->reply->date = 0;
-	}
-	v = header_value(line, "retry-after");
-	if (v.len > 0 && v.len < 8) {
-		long s;
-
-		(void)snprintf(text, sizeof text, "%.*s", (int)v.len, (const char *)v.p);
-		s = strtol(text, NULL, 10);
-		if (s > 0)
-			x->reply->retry_after_ms =
-				(s > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : s) * 1000;
-	}
 	return n;
+}
+
+/*
+ * A kept connection may have died without a word (a NAT that forgot it, a host that is gone). The
+ * kernel then breaks it long before a caller's deadline, and the request goes out on a new one.
+ */
+static int on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+	unsigned ms = DEAD_MS;
+
+	(void)ctx;
+	(void)purpose;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+	return CURL_SOCKOPT_OK;
 }
 
 /* The token is in one of them. */
@@ -239,6 +202,9 @@ static int add_header(struct curl_slist **list, const char *name, const char *va
 	cleanup_free char *line = NULL;
 	struct curl_slist *longer = NULL;
 
+	for (const char *p = value; *p; p++)
+		if (*p < ' ' || *p == 0x7f)
+			return err_set(e, ERR_INTERNAL, "a control character in a header");
 	if (asprintf(&line, "%s%s", name, value) >= 0) {
 		longer = curl_slist_append(*list, line);
 		explicit_bzero(line, strlen(line));
@@ -249,29 +215,43 @@ static int add_header(struct curl_slist **list, const char *name, const char *va
 	return 0;
 }
 
-/* What is the same for all requests of a client. */
-static void set_client(CURL *c, const struct https *h)
+/*
+ * What is the same for all requests of a client. Returns 0, or libcurl's codes or-ed: an option
+ * that it does not take must not be left at its default.
+ */
+static int set_client(CURL *c, const struct https *h)
 {
-	/* Both: with a blob alone the folder of system roots would still be trusted. */
+	int bad = 0;
+
 	if (h->ca_pem) {
 		struct curl_blob blob = { h->ca_pem, strlen(h->ca_pem), CURL_BLOB_NOCOPY };
 
-		(void)curl_easy_setopt(c, CURLOPT_CAINFO, NULL);
-		(void)curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
-		(void)curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, &blob);
+		/* All three: with a blob alone the folder of system roots would still be trusted.
+		 */
+		bad |= (int)curl_easy_setopt(c, CURLOPT_CAINFO, NULL);
+		bad |= (int)curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
+		bad |= (int)curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, &blob);
 	}
 	/* "" switches the environment's proxies off, NULL would switch them on. */
-	(void)curl_easy_setopt(c, CURLOPT_PROXY, h->proxy ? h->proxy : "");
-	(void)curl_easy_setopt(c, CURLOPT_NOPROXY, h->no_proxy ? h->no_proxy : "");
-	(void)curl_easy_setopt(c, CURLOPT_USERAGENT, h->user_agent);
-	(void)curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-	(void)curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	(void)curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	(void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	(void)curl_easy_setopt(c, CURLOPT_TCP_NODELAY, 1L);
-	(void)curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-	(void)curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-	(void)curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_PROXY, h->proxy ? h->proxy : "");
+	bad |= (int)curl_easy_setopt(c, CURLOPT_NOPROXY, h->no_proxy ? h->no_proxy : "");
+	bad |= (int)curl_easy_setopt(c, CURLOPT_USERAGENT, h->user_agent);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+	bad |= (int)curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_TCP_NODELAY, 1L);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_TCP_KEEPIDLE, (long)PROBE_S);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_TCP_KEEPINTVL, (long)PROBE_S);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_SOCKOPTFUNCTION, on_socket);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	/* Without it a name server that is silent holds us past every deadline. */
+	bad |= (int)curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
+	return bad;
 }
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -279,53 +259,65 @@ static int64_t smaller(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-static void set_request(CURL *c, const struct https *h, const struct http_request *q,
-			struct exchange *x, struct curl_slist *headers, char *errors)
+static int set_request(CURL *c, const struct https *h, const struct http_request *q,
+		       struct exchange *x, struct curl_slist *headers, char *errors)
 {
-	int64_t left = deadline_left_ms(q->deadline);
+	int64_t left = smaller(deadline_left_ms(q->deadline), MAX_MS);
+	int bad = 0;
 
-	(void)curl_easy_setopt(c, CURLOPT_URL, q->url);
-	(void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(left > 0 ? left : 1));
-	(void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
-			       (long)smaller(left > 0 ? left : 1, h->connect_ms));
-	(void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+	/* 0 would mean: none. */
+	left = left > 0 ? left : 1;
+	bad |= (int)curl_easy_setopt(c, CURLOPT_URL, q->url);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)left);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
+				     (long)smaller(left, h->connect_ms));
+	bad |= (int)curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
 	if (q->cookie)
-		(void)curl_easy_setopt(c, CURLOPT_COOKIE, q->cookie);
+		bad |= (int)curl_easy_setopt(c, CURLOPT_COOKIE, q->cookie);
 	if (strcmp(q->method, "POST") == 0) {
-		(void)curl_easy_setopt(c, CURLOPT_POST, 1L);
-		(void)curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body.len);
-		(void)curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->body.len ? (const char *)q->body.p : "");
+		bad |= (int)curl_easy_setopt(c, CURLOPT_POST, 1L);
+		bad |= (int)curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE,
+					     (curl_off_t)q->body.len);
+		bad |= (int)curl_easy_setopt(c, CURLOPT_POSTFIELDS,
+					     q->body.len ? (const char *)q->body.p : "");
+	} else if (strcmp(q->method, "GET") != 0) {
+		bad |= (int)CURLE_BAD_FUNCTION_ARGUMENT;
 	}
-	(void)curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)x->body_max);
-	(void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-	(void)curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
-	(void)curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-	(void)curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
-	(void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, errors);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)x->body_max);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
+	bad |= (int)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, errors);
+	return bad;
 }
 
 /*
  * When did or does the peer's certificate count? A connection of its own, which verifies
  * nothing and sends nothing: libcurl tells the dates only of a finished handshake.
  */
-static void certificate_times(const struct https *h, const char *url, char from[64], char to[64])
+static void certificate_times(const struct https *h, const struct http_request *q, char from[64],
+			      char to[64])
 {
+	int64_t ms = smaller(deadline_left_ms(q->deadline), DIAGNOSE_MS);
 	CURL *c = curl_easy_init();
 	struct curl_certinfo *info = NULL;
 
 	(void)snprintf(from, 64, "unknown");
 	(void)snprintf(to, 64, "unknown");
-	if (!c)
+	if (!c || ms == 0 || set_client(c, h) != 0) {
+		curl_easy_cleanup(c);
 		return;
-	set_client(c, h);
-	(void)curl_easy_setopt(c, CURLOPT_URL, url);
+	}
+	(void)curl_easy_setopt(c, CURLOPT_URL, q->url);
 	(void)curl_easy_setopt(c, CURLOPT_CONNECT_ONLY, 1L);
 	(void)curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
 	(void)curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
 	(void)curl_easy_setopt(c, CURLOPT_CERTINFO, 1L);
-	(void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)DIAGNOSE_MS);
+	(void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)ms);
 	if (curl_easy_perform(c) == CURLE_OK &&
-	    curl_easy_getinfo(c, CURLINFO_CERTINFO, &info) == CURLE_OK && info && info->num_of_certs > 0) {
+	    curl_easy_getinfo(c, CURLINFO_CERTINFO, &info) == CURLE_OK && info &&
+	    info->num_of_certs > 0) {
 		for (const struct curl_slist *s = info->certinfo[0]; s; s = s->next) {
 			if (strncmp(s->data, "Start date:", 11) == 0)
 				(void)snprintf(from, 64, "%.60s", s->data + 11);
@@ -339,36 +331,88 @@ static void certificate_times(const struct https *h, const char *url, char from[
 /* Values of X509_V_ERR_*, which libcurl hands on; stable since SSLeay. */
 enum { NOT_YET_VALID = 9, HAS_EXPIRED = 10 };
 
-static int untrusted(const struct https *h, CURL *c, const char *url, const char *text, struct err *e)
+static int untrusted(const struct https *h, CURL *c, const struct http_request *q, const char *text,
+		     struct err *e)
 {
+	const char *url = q->url;
 	char from[64], to[64], now[24];
 	long result = 0;
 
 	(void)curl_easy_getinfo(c, CURLINFO_SSL_VERIFYRESULT, &result);
 	if (result == NOT_YET_VALID || result == HAS_EXPIRED) {
-		certificate_times(h, url, from, to);
+		certificate_times(h, q, from, to);
 		clock_format(now, clock_wall_s());
 		if (result == NOT_YET_VALID)
 			return err_code(e, CODE_CLOCK_SKEW,
-					"%s: its certificate begins to count at %s; here it is %s", url,
-					from, now);
+					"%s: its certificate begins to count at %s; here it is %s",
+					url, from, now);
 		return err_code(e, CODE_TLS_EXPIRED,
-				"%s: its certificate counted until %s; here it is %s", url, to, now);
+				"%s: its certificate counted until %s; here it is %s", url, to,
+				now);
 	}
 	if (strstr(text, "subject name") || strstr(text, "host name"))
 		return err_code(e, CODE_TLS_NAME, "%s: %s", url, text);
 	return err_code(e, CODE_TLS_UNTRUSTED, "%s: %s", url, text);
 }
 
+/* Did libcurl try the proxy rather than the peer? Its text names whom it tried. */
+static bool tried_proxy(const struct https *h, const char *text)
+{
+	char host[256], both[272];
+	unsigned port;
+
+	if (!h->proxy || sscanf(text, "Failed to connect to %255s port %u", host, &port) != 2)
+		return false;
+	(void)snprintf(both, sizeof both, "%s:%u", host, port);
+	if (strstr(h->proxy, both))
+		return true;
+	(void)snprintf(both, sizeof both, "[%s]:%u", host, port);
+	return strstr(h->proxy, both) != NULL;
+}
+
+static int no_connection(const struct https *h, CURL *c, const char *url, const char *text,
+			 struct err *e)
+{
+	long number = 0;
+
+	(void)curl_easy_getinfo(c, CURLINFO_OS_ERRNO, &number);
+	return err_code(e,
+			tried_proxy(h, text)                    ? CODE_NET_PROXY
+			: number == 0 || number == ECONNREFUSED ? CODE_NET_REFUSED
+								: CODE_NET_UNREACHABLE,
+			"%s: %s", url, text);
+}
+
+/* What ended in the middle of the reply because of us: 0 when it was something else. */
+static int over_limit(CURL *c, CURLcode code, const struct http_request *q,
+		      const struct exchange *x, struct err *e)
+{
+	curl_off_t first_byte = 0;
+
+	if (x->body_too_large || code == CURLE_FILESIZE_EXCEEDED)
+		return err_code(e, CODE_NET_TOO_LARGE, "%s: a reply of over %zu bytes", q->url,
+				x->body_max);
+	if (x->headers_too_large)
+		return err_code(e, CODE_NET_TOO_LARGE, "%s: headers of over %u bytes", q->url,
+				HEADERS_MAX);
+	if (x->reply->body.failed == ERR_NOMEM)
+		return err_set(e, ERR_NOMEM, "no memory for a reply");
+	/* How libcurl says that one line is over its own limit of 100 KiB. */
+	(void)curl_easy_getinfo(c, CURLINFO_STARTTRANSFER_TIME_T, &first_byte);
+	if (code == CURLE_OUT_OF_MEMORY && first_byte > 0)
+		return err_code(e, CODE_NET_TOO_LARGE, "%s: a header of over %u bytes", q->url,
+				HEADERS_MAX);
+	return 0;
+}
+
 static int failure(const struct https *h, CURL *c, CURLcode code, const struct http_request *q,
 		   const struct exchange *x, const char *errors, struct err *e)
 {
 	const char *text = errors[0] ? errors : curl_easy_strerror(code);
+	int r = over_limit(c, code, q, x, e);
 
-	if (x->body_too_large || code == CURLE_FILESIZE_EXCEEDED)
-		return err_code(e, CODE_NET_TOO_LARGE, "%s: a reply of over %zu bytes", q->url, x->body_max);
-	if (x->header_too_large)
-		return err_code(e, CODE_NET_TOO_LARGE, "%s: headers of over %d bytes", q->url, HEADERS_MAX);
+	if (r < 0)
+		return r;
 	switch (code) {
 	case CURLE_OPERATION_TIMEDOUT:
 		if (deadline_left_ms(q->deadline) < 20)
@@ -380,9 +424,9 @@ static int failure(const struct https *h, CURL *c, CURLcode code, const struct h
 	case CURLE_PROXY:
 		return err_code(e, CODE_NET_PROXY, "%s: %s", q->url, text);
 	case CURLE_COULDNT_CONNECT:
-		return err_code(e, CODE_NET_REFUSED, "%s: %s", q->url, text);
+		return no_connection(h, c, q->url, text, e);
 	case CURLE_PEER_FAILED_VERIFICATION:
-		return untrusted(h, c, q->url, text, e);
+		return untrusted(h, c, q, text, e);
 	case CURLE_SSL_CACERT_BADFILE:
 		return err_code(e, CODE_CONFIG_VALUE, "cert cannot be read: %s", text);
 	case CURLE_SSL_CONNECT_ERROR:
@@ -407,15 +451,14 @@ static int perform(struct https *h, CURL *c, const struct http_request *q, struc
 		   struct err *e)
 {
 	__attribute__((cleanup(free_headers))) struct curl_slist *headers = NULL;
-	struct exchange x = { .reply = reply, .body_max = q->reply_max ? q->reply_max : HTTP_REPLY_MAX };
+	struct exchange x = { .reply = reply,
+			      .body_max = q->reply_max ? q->reply_max : HTTP_REPLY_MAX };
 	char errors[CURL_ERROR_SIZE] = "";
 	CURLcode code;
 	long status = 0;
-	int r;
+	int bad, r;
 
 	reply->body = BUF_MAX(x.body_max);
-	curl_easy_reset(c);
-	set_client(c, h);
 	/* Without this a body over 1 KiB waits a second for a 100. */
 	r = add_header(&headers, "Expect:", "", e);
 	if (r == 0 && q->content_type)
@@ -424,16 +467,18 @@ static int perform(struct https *h, CURL *c, const struct http_request *q, struc
 		r = add_header(&headers, "Authorization: Bearer ", q->bearer, e);
 	if (r < 0)
 		return r;
-	set_request(c, h, q, &x, headers, errors);
+	bad = set_client(c, h);
+	bad |= set_request(c, h, q, &x, headers, errors);
+	if (bad != 0)
+		return err_set(e, ERR_INTERNAL, "libcurl refuses an option (%d)", bad);
 	code = curl_easy_perform(c);
-	/* The handle must not point into this frame. */
-	(void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, NULL);
-	(void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, NULL);
 	if (code != CURLE_OK)
 		return failure(h, c, code, q, &x, errors, e);
 	(void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
 	if (status >= 300 && status < 400)
 		return err_code(e, CODE_NET_REDIRECT, "%s: status %ld", q->url, status);
+	if (status == 407 && h->proxy)
+		return err_code(e, CODE_NET_PROXY, "%s: the proxy wants a login", q->url);
 	if (status < 100 || status > 599)
 		return err_code(e, CODE_NET_HTTP, "%s: status %ld", q->url, status);
 	reply->status = (int)status;

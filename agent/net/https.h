@@ -19,10 +19,11 @@ struct https_config {
 	const char *proxy;    /* "http://host:port", or NULL: none, whatever the environment says */
 	const char *no_proxy; /* comma list as libcurl reads it, or NULL */
 	const char *user_agent;
-	int64_t connect_ms;   /* most time to connect and do TLS; 0: 10 s */
+	int64_t connect_ms; /* most time to connect and do TLS; 0: 10 s */
 };
 
-/* Everything in *config is copied. Errors: ERR_FORMAT (config.value: ca_pem is no PEM certificate), ERR_NOMEM. */
+/* Everything in *config is copied. Errors: ERR_FORMAT (config.value: ca_pem is no PEM certificate),
+ * ERR_NOMEM. */
 int https_new(struct https **out, const struct https_config *config, struct err *e) MUST_CHECK;
 void https_free(struct https *h);
 
