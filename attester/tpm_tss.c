@@ -44,11 +44,14 @@ static TSS2_RC tcti_transmit(TSS2_TCTI_CONTEXT *c, size_t n, const uint8_t *p)
 	return TSS2_RC_SUCCESS;
 }
 
-/* ESYS would ask for ever after TSS2_TCTI_RC_TRY_AGAIN; a passed deadline is an error to it. */
+/*
+ * ESYS would ask for ever after TSS2_TCTI_RC_TRY_AGAIN; a passed deadline is an error to it.
+ * Nothing behind the reply is touched: p still holds the command, and libtss2 sends it again from
+ * there when the TPM asks for that.
+ */
 static TSS2_RC tcti_receive(TSS2_TCTI_CONTEXT *c, size_t *n, uint8_t *p, int32_t timeout)
 {
 	struct tpm *t = tpm_of(c);
-	size_t room = *n;
 
 	(void)timeout;
 	if (!p) {
@@ -57,8 +60,6 @@ static TSS2_RC tcti_receive(TSS2_TCTI_CONTEXT *c, size_t *n, uint8_t *p, int32_t
 	}
 	if (tpm_link_receive(&t->link, p, n, t->deadline, &t->io) < 0)
 		return TSS2_TCTI_RC_IO_ERROR;
-	/* libtss2 3.2.1 reads on past the end of a reply that was cut; no older one is there. */
-	explicit_bzero(p + *n, room - *n);
 	return TSS2_RC_SUCCESS;
 }
 

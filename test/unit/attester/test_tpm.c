@@ -265,7 +265,7 @@ static void nonsense(int fd)
 	put(fd, "HTTP/1.1 400 Bad Request\r\n", 26);
 }
 
-/* Success, and parameters that end early: libtss2 takes what is missing for zeros. */
+/* Success, and parameters that end early: libtss2 reads on in its own buffer. */
 static void cut_parameters(int fd)
 {
 	put(fd, "\x80\x01\x00\x00\x00\x0c\x00\x00\x00\x00\x01\x18", 12);
