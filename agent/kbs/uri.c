@@ -76,7 +76,7 @@ static bool host_is_plain(struct view v)
 		return true;
 	if (v.p[0] == '[') {
 		end = find(v, 0, "]");
-		if (end == v.len || end > sizeof address)
+		if (end == v.len || end > sizeof address || !only(cut(v, 1, end), ":."))
 			return false;
 		put(address, cut(v, 1, end));
 		if (inet_pton(AF_INET6, address, &parsed) != 1)

@@ -118,12 +118,13 @@ TEST(uri_parse__what_would_be_rewritten_or_is_malformed__is_refused)
 TEST(uri_parse__nul_inside__is_refused)
 {
 	static const uint8_t text[] = "kbs:///a\0b", host[] = "kbs://h\0/a", plugin[] = "kbs+x\0:///a",
-			     fragment[] = "kbs:///a#\0";
+			     fragment[] = "kbs:///a#\0", address[] = "kbs://[::1\0]/a";
 	struct uri u;
 	struct err e;
 
 	CHECK_ERR(uri_parse(&u, (struct view){ text, sizeof text - 1 }, &e), ERR_USAGE, e, "path");
 	CHECK_ERR(uri_parse(&u, (struct view){ host, sizeof host - 1 }, &e), ERR_USAGE, e, "host");
+	CHECK_ERR(uri_parse(&u, (struct view){ address, sizeof address - 1 }, &e), ERR_USAGE, e, "host");
 	CHECK_ERR(uri_parse(&u, (struct view){ plugin, sizeof plugin - 1 }, &e), ERR_USAGE, e, "plugin");
 	CHECK_ERR(uri_parse(&u, (struct view){ fragment, sizeof fragment - 1 }, &e), ERR_USAGE, e,
 		  "fragment");
