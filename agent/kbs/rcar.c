@@ -13,12 +13,30 @@ void rcar_request(struct buf *out, const char *tee)
 		      "\"sha512\"]}}");
 }
 
+/* What the peer said, for a message: whole characters of visible ASCII, at most size - 1. */
+static const char *printable(char *out, size_t size, const char *text)
+{
+	size_t n = 0;
+
+	for (; text && text[n] && n < size - 1; n++)
+		out[n] = text[n] >= ' ' && text[n] < 0x7f ? text[n] : '?';
+	out[n] = '\0';
+	return out;
+}
+
+/* No memory stays what it is; anything else that went wrong with a reply is the reply's fault. */
+static int bad_reply(int r, const char *what, struct err *e)
+{
+	return r == -ERR_NOMEM ? err_wrap(e, r, "%s", what)
+			       : err_wrap_code(e, CODE_KBS_BAD_REPLY, "%s", what);
+}
+
 /* spec/trustee.md 1.6: no object or no member: SHA-384; a member that is no known name fails. */
 static int selected_hash(enum hash_alg *out, const struct json *extra, struct err *e)
 {
 	const struct json *v = json_get(extra, "selected-hash-algorithm");
 	const char *name;
-	char lower[16];
+	char lower[16], shown[41];
 	size_t i;
 
 	*out = HASH_SHA384;
@@ -31,7 +49,8 @@ static int selected_hash(enum hash_alg *out, const struct json *extra, struct er
 		lower[i] = (char)tolower((unsigned char)name[i]);
 	lower[i] = '\0';
 	if (name[i] != '\0' || hash_by_name(out, view_str(lower), e) < 0)
-		return err_code(e, CODE_KBS_HASH, "Trustee selects the hash \"%.40s\"", name);
+		return err_code(e, CODE_KBS_HASH, "Trustee selects the hash \"%s\"",
+				printable(shown, sizeof shown, name));
 	return 0;
 }
 
@@ -42,10 +61,10 @@ int rcar_challenge(struct rcar_challenge *out, struct view body, struct err *e)
 	const char *nonce;
 	int r;
 
-	if (json_parse(&doc, body, RCAR_REPLY_MAX, e) < 0)
-		return err_wrap_code(e, CODE_KBS_BAD_REPLY, "the challenge");
-	if (json_need_string(&nonce, doc, "nonce", "the challenge", e) < 0)
-		return err_wrap_code(e, CODE_KBS_BAD_REPLY, "/auth");
+	if ((r = json_parse(&doc, body, RCAR_REPLY_MAX, e)) < 0)
+		return bad_reply(r, "the challenge", e);
+	if ((r = json_need_string(&nonce, doc, "nonce", "the challenge", e)) < 0)
+		return bad_reply(r, "/auth", e);
 	if (nonce[0] == '\0' || strlen(nonce) > RCAR_NONCE_MAX)
 		return err_code(e, CODE_KBS_BAD_REPLY, "a nonce of %zu bytes, allowed 1..%u",
 				strlen(nonce), RCAR_NONCE_MAX);
@@ -64,8 +83,8 @@ void rcar_challenge_done(struct rcar_challenge *c)
 	free(take(c->nonce));
 }
 
-static int hash_runtime_data(struct digest *out, enum hash_alg h, const char *nonce, struct view jwk,
-			     const char *additional, struct err *e)
+static int hash_runtime_data(struct digest *out, enum hash_alg h, const char *nonce,
+			     struct view jwk, const char *additional, struct err *e)
 {
 	cleanup_buf struct buf b = BUF_MAX(RCAR_BODY_MAX);
 	int r;
@@ -128,15 +147,16 @@ int rcar_token(struct secret *out, struct view body, struct err *e)
 	size_t n;
 	int r;
 
-	if (json_parse(&doc, body, RCAR_REPLY_MAX, e) < 0)
-		return err_wrap_code(e, CODE_KBS_BAD_REPLY, "the reply of /attest");
-	if (json_need_string(&token, doc, "token", "the reply of /attest", e) < 0)
-		return err_wrap_code(e, CODE_KBS_BAD_REPLY, "/attest");
+	if ((r = json_parse(&doc, body, RCAR_REPLY_MAX, e)) < 0)
+		return bad_reply(r, "the reply of /attest", e);
+	if ((r = json_need_string(&token, doc, "token", "the reply of /attest", e)) < 0)
+		return bad_reply(r, "/attest", e);
 	n = strlen(token);
 	/* It goes into a header: nothing but the characters of a JWT. */
 	for (size_t i = 0; i < n; i++)
 		if (!isalnum((unsigned char)token[i]) && !strchr("-_.", token[i]))
-			return err_code(e, CODE_TOKEN_FORMAT, "the token has a bad character at offset %zu", i);
+			return err_code(e, CODE_TOKEN_FORMAT,
+					"the token has a bad character at offset %zu", i);
 	if (n == 0)
 		return err_code(e, CODE_TOKEN_FORMAT, "the token is empty");
 	if ((r = secret_alloc(&s, n + 1, e)) < 0 || (r = secret_append(&s, token, n + 1, e)) < 0)
@@ -174,25 +194,31 @@ int rcar_refusal(bool *wants_token, enum rcar_step step, int status, struct view
 		 const char *what, struct err *e)
 {
 	cleanup_json struct json *doc = NULL;
-	const char *type, *detail, *kind;
+	char shown_kind[41], shown_detail[161], where[256];
+	const char *type, *kind;
 	enum err_code code;
+	int r;
 
 	*wants_token = false;
 	if (status == 429)
-		return err_code(e, CODE_KBS_BUSY, "%s: status 429", what);
+		return err_code(e, CODE_KBS_BUSY, "%.200s: status 429", what);
 	if (status >= 500)
-		return err_code(e, CODE_KBS_SERVER_ERROR, "%s: status %d", what, status);
+		return err_code(e, CODE_KBS_SERVER_ERROR, "%.200s: status %d", what, status);
 	if (status != 401 && status != 403 && status != 404)
-		return err_code(e, CODE_KBS_UNEXPECTED_STATUS, "%s: status %d", what, status);
-	if (json_parse(&doc, body, RCAR_REPLY_MAX, e) < 0 ||
-	    json_need_string(&type, doc, "type", "the error", e) < 0)
-		return err_wrap_code(e, CODE_KBS_BAD_REPLY, "%s: status %d", what, status);
-	detail = json_string(json_get(doc, "detail"));
+		return err_code(e, CODE_KBS_UNEXPECTED_STATUS, "%.200s: status %d", what, status);
+	if ((r = json_parse(&doc, body, RCAR_REPLY_MAX, e)) < 0 ||
+	    (r = json_need_string(&type, doc, "type", "the error", e)) < 0) {
+		(void)snprintf(where, sizeof where, "%.200s: status %d", what, status);
+		return bad_reply(r, where, e);
+	}
 	kind = strrchr(type, '/');
 	kind = kind ? kind + 1 : type;
-	code = step == RCAR_AUTH   ? CODE_KBS_AUTH_REFUSED :
-	       step == RCAR_ATTEST ? CODE_KBS_ATTESTATION_FAILED :
-				     code_of_kind(kind);
+	code = step == RCAR_AUTH     ? CODE_KBS_AUTH_REFUSED
+	       : step == RCAR_ATTEST ? CODE_KBS_ATTESTATION_FAILED
+				     : code_of_kind(kind);
 	*wants_token = code == CODE_KBS_TOKEN_REFUSED;
-	return err_code(e, code, "%s: %d %.40s: %.160s", what, status, kind, detail ? detail : "");
+	return err_code(
+		e, code, "%.200s: %d %s: %s", what, status,
+		printable(shown_kind, sizeof shown_kind, kind),
+		printable(shown_detail, sizeof shown_detail, json_string(json_get(doc, "detail"))));
 }

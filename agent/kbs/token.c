@@ -7,6 +7,7 @@
 static int claims(struct json **out, struct view token, struct err *e)
 {
 	cleanup_buf struct buf text = BUF_MAX(TOKEN_MAX);
+	cleanup_json struct json *doc = NULL;
 	const uint8_t *first = token.p ? memchr(token.p, '.', token.len) : NULL;
 	struct view part;
 	const uint8_t *second;
@@ -24,8 +25,15 @@ static int claims(struct json **out, struct view token, struct err *e)
 		part.len = (size_t)(second - part.p);
 	r = enc_base64_decode(&text, ENC_B64U, part, e);
 	if (r == 0)
-		r = json_parse(out, buf_view(&text), TOKEN_MAX, e);
-	return r < 0 ? err_wrap_code(e, CODE_TOKEN_FORMAT, "token") : 0;
+		r = json_parse(&doc, buf_view(&text), TOKEN_MAX, e);
+	if (r == -ERR_NOMEM)
+		return r;
+	if (r < 0)
+		return err_wrap_code(e, CODE_TOKEN_FORMAT, "token");
+	if (!json_is_object(doc))
+		return err_code(e, CODE_TOKEN_FORMAT, "the token's claims are no JSON object");
+	*out = take(doc);
+	return 0;
 }
 
 /* A NumericDate, when the claim is there. Anything but an integer is no date of Trustee's. */
