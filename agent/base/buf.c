@@ -24,8 +24,11 @@ static int room(struct buf *b, size_t n)
 		b->failed = ERR_NOMEM;
 		return 0;
 	}
-	if (b->len > 0)
+	/* A reply with a token grows here too: nothing of it stays behind. */
+	if (b->len > 0) {
 		memcpy(p, b->p, b->len);
+		explicit_bzero(b->p, b->len);
+	}
 	free(b->p);
 	b->p = p;
 	b->cap = cap;

@@ -44,9 +44,13 @@ struct http_reply {
 typedef int http_round_trip(void *ctx, const struct http_request *request,
 			    struct http_reply *reply, struct err *e);
 
+/* Erases: the body may hold a token, the cookie is as good as one. */
 static inline void http_reply_done(struct http_reply *r)
 {
+	if (r->body.p)
+		explicit_bzero(r->body.p, r->body.len);
 	buf_done(&r->body);
+	explicit_bzero(r->set_cookie, sizeof r->set_cookie);
 }
 
 #define cleanup_http_reply __attribute__((cleanup(http_reply_done)))
