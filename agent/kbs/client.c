@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <strings.h>
-#include <time.h>
 
 struct kbs {
 	struct kbs_config config;
@@ -20,15 +19,26 @@ struct kbs {
 	bool export_open;
 };
 
+/* The authority and path of a URL follow the grammar of ours: it is read as kbs://HOST/x/PATH. */
 static int check_url(const char *url, struct err *e)
 {
-	bool ok = strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0;
+	size_t scheme = strncasecmp(url, "http://", 7) == 0    ? 7
+			: strncasecmp(url, "https://", 8) == 0 ? 8
+							       : 0;
+	const char *host = url + scheme;
+	size_t n = strcspn(host, "/"), end = strlen(host);
+	char text[URI_MAX + 16];
+	struct uri u;
 
-	for (const char *p = url; ok && *p; p++)
-		ok = *p > ' ' && *p < 0x7f && !strchr("\"<>\\^`{|}?#", *p);
-	if (!ok || strlen(url) > URI_MAX)
+	while (end > n && host[end - 1] == '/')
+		end--;
+	if (scheme == 0 || n == 0 || end > URI_MAX || strpbrk(host, "?#"))
 		return err_code(e, CODE_CONFIG_VALUE,
 				"url \"%.100s\", want http(s)://host[:port][/path]", url);
+	(void)snprintf(text, sizeof text, "kbs://%.*s/x%.*s", (int)n, host, (int)(end - n),
+		       host + n);
+	if (uri_parse(&u, view_str(text), e) < 0)
+		return err_wrap_code(e, CODE_CONFIG_VALUE, "url");
 	return 0;
 }
 
@@ -72,6 +82,10 @@ void kbs_free(struct kbs *k)
 {
 	if (!k)
 		return;
+	(void)pthread_mutex_lock(&k->export_lock);
+	if (k->export_open)
+		session_stop(&k->export);
+	(void)pthread_mutex_unlock(&k->export_lock);
 	session_close(&k->own);
 	session_close(&k->export);
 	(void)pthread_mutex_destroy(&k->export_lock);
@@ -110,10 +124,10 @@ static enum outcome get_once(struct kbs *k, struct secret *out, const char *url,
 		return *result < 0 ? FAILED : DONE;
 	}
 	if (r == 0) {
-		r = rcar_refusal(&wants_token, RCAR_RESOURCE, reply.status, buf_view(&reply.body), what, e);
-		*retry_after_ms = reply.retry_after_ms;
+		r = rcar_refusal(&wants_token, RCAR_RESOURCE, reply.status, buf_view(&reply.body),
+				 what, e);
+		*retry_after_ms = session_retry_after(&reply);
 		if (wants_token) {
-			session_drop(&k->own, serial);
 			*result = r;
 			return NEW_TOKEN;
 		}
@@ -124,15 +138,9 @@ static enum outcome get_once(struct kbs *k, struct secret *out, const char *url,
 	return r == -ERR_NETWORK ? RETRY : FAILED;
 }
 
-static void nap(int64_t ms)
-{
-	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
-
-	(void)nanosleep(&t, NULL);
-}
-
-/* Sleep before another try. False when the deadline comes first. */
-static bool pause_before_retry(int64_t *pause_ms, int64_t retry_after_ms, struct deadline d)
+/* Sleep before another try. False when the deadline comes first, or the end of the client. */
+static bool pause_before_retry(struct kbs *k, int64_t *pause_ms, int64_t retry_after_ms,
+			       struct deadline d)
 {
 	int64_t ms;
 
@@ -144,22 +152,18 @@ static bool pause_before_retry(int64_t *pause_ms, int64_t retry_after_ms, struct
 		ms = retry_after_ms;
 	if (ms >= deadline_left_ms(d))
 		return false;
-	nap(ms);
-	return true;
+	return session_sleep(&k->own, ms);
 }
 
-int kbs_get(struct kbs *k, struct secret *out, const struct uri *uri, struct deadline d,
-	    struct err *e)
+static int get(struct kbs *k, struct secret *out, const struct uri *uri, struct deadline d,
+	       struct err *e)
 {
 	cleanup_buf struct buf url = BUF_MAX(4 * URI_MAX);
-	struct err local = { 0 };
 	int64_t pause_ms = 0, since = clock_boot_ms();
 	unsigned tries = 0;
 	bool renewed = false;
 	int r;
 
-	if (!e)
-		e = &local;
 	uri_request_url(&url, k->url, uri);
 	r = buf_check(&url, "the URL", e);
 	if (r < 0)
@@ -179,18 +183,33 @@ int kbs_get(struct kbs *k, struct secret *out, const struct uri *uri, struct dea
 		case FAILED:
 			return r;
 		case NEW_TOKEN:
-			if (renewed)
+			if (renewed) {
+				session_refused(&k->own, serial, e);
 				return r;
+			}
+			session_drop(&k->own, serial);
 			renewed = true;
 			break;
 		case RETRY:
 			tries++;
-			if (!pause_before_retry(&pause_ms, retry_after_ms, d))
+			if (!pause_before_retry(k, &pause_ms, retry_after_ms, d))
 				return err_wrap(e, r, "gave up after %lld ms, %u tries",
 						(long long)(clock_boot_ms() - since), tries);
 			break;
 		}
 	}
+}
+
+int kbs_get(struct kbs *k, struct secret *out, const struct uri *uri, struct deadline d,
+	    struct err *e)
+{
+	struct err local = { 0 };
+	int r;
+
+	session_enter(&k->own);
+	r = get(k, out, uri, d, e ? e : &local);
+	session_leave(&k->own);
+	return r;
 }
 
 int kbs_attest(struct kbs *k, struct deadline d, struct err *e)
@@ -205,7 +224,8 @@ int kbs_attest(struct kbs *k, struct deadline d, struct err *e)
 static int write_export(struct secret *out, const struct secret *token, const struct secret *pem,
 			struct err *e)
 {
-	static const char head[] = "{\"token\":\"", middle[] = "\",\"tee_keypair\":\"", tail[] = "\"}";
+	static const char head[] = "{\"token\":\"", middle[] = "\",\"tee_keypair\":\"",
+			  tail[] = "\"}";
 	cleanup_secret struct secret s = { 0 };
 	int r = secret_alloc(&s, token->len + 2 * pem->len + 64, e);
 
@@ -237,11 +257,17 @@ int kbs_export_token(struct kbs *k, struct secret *out, struct deadline d, struc
 		if (r < 0)
 			session_close(&k->export);
 	}
+	/* Within the lock: kbs_free() waits for who is counted here. */
+	if (r == 0)
+		session_enter(&k->export);
 	(void)pthread_mutex_unlock(&k->export_lock);
-	if (r < 0 || (r = session_token(&k->export, &token, &serial, d, e)) < 0 ||
-	    (r = teekey_pem(&pem, k->export.key, e)) < 0)
+	if (r < 0)
 		return r;
-	return write_export(out, &token, &pem, e);
+	r = session_token(&k->export, &token, &serial, d, e);
+	if (r == 0)
+		r = teekey_pem(&pem, k->export.key, e);
+	session_leave(&k->export);
+	return r < 0 ? r : write_export(out, &token, &pem, e);
 }
 
 uint64_t kbs_generation(struct kbs *k)

@@ -20,23 +20,25 @@
  *   state      event                          next
  *   no token   a caller                       handshake begins
  *   handshake  200 with a token               token; waiters go on
- *   handshake  network, 5xx, 429, time-out    pause (Retry-After is honoured), then handshake while a caller waits
- *   handshake  anything else                  refusal, for KBS_REFUSAL_MS
- *   token      a caller, enough life left     used
- *   token      a caller, < 30 s left          handshake begins (for lives under 60 s: half of it)
- *   token      policy denial                  stale: used on, renewed at the first call >= 30 s after it
- *   token      TokenNotFound & co. on a GET   dropped, one new handshake within the call
+ *   handshake  network, 5xx, 429, time-out    pause (Retry-After is honoured), then handshake while
+ * a caller waits handshake  anything else                  refusal, for KBS_REFUSAL_MS token      a
+ * caller, enough life left     used token      a caller, < 30 s left          handshake begins (for
+ * lives under 60 s: half of it) token      policy denial                  stale: used on, renewed
+ * at the first call >= 30 s after it token      TokenNotFound & co. on a GET   dropped, one new
+ * handshake within the call token      the same again in that call    dropped; refusal
+ * (kbs.token-refused), for KBS_REFUSAL_MS
  *
  * Token rules (design §4): life is exp − iat counted on CLOCK_BOOTTIME from receipt; exp ≤ iat or
  * a life over 24 h is token.bad-life; no exp means 60 s. The cookie goes with /attest only; GETs
  * carry the Bearer token and never the cookie.
  */
-#define KBS_HANDSHAKE_MS (60 * 1000) /* one handshake, all its requests and the evidence */
-#define KBS_REFRESH_MS   (30 * 1000) /* a token with less left is renewed before it is used */
-#define KBS_STALE_MS     (30 * 1000) /* after a denial */
-#define KBS_PAUSE_MIN_MS 250         /* first pause after a network failure; jitter is ± a half */
-#define KBS_PAUSE_MAX_MS (8 * 1000)
-#define KBS_REFUSAL_MS   (5 * 1000)
+#define KBS_HANDSHAKE_MS       (60 * 1000) /* one handshake, all its requests and the evidence */
+#define KBS_REFRESH_MS         (30 * 1000) /* a token with less left is renewed before it is used */
+#define KBS_STALE_MS           (30 * 1000) /* after a denial */
+#define KBS_PAUSE_MIN_MS       250 /* first pause after a network failure; jitter is ± a half */
+#define KBS_PAUSE_MAX_MS       (8 * 1000)
+#define KBS_REFUSAL_MS         (5 * 1000)
+#define KBS_RETRY_AFTER_MAX_MS (60 * 1000) /* a longer Retry-After of a reply counts as this */
 
 struct kbs; /* opaque, thread-safe */
 
@@ -52,9 +54,9 @@ struct kbs_evidence_source {
 };
 
 struct kbs_config {
-	const char *url;         /* base, http(s)://host[:port][/path]; trailing slashes are dropped */
+	const char *url; /* base, http(s)://host[:port][/path]; trailing slashes are dropped */
 	enum teekey_alg key_alg;
-	struct view initdata;    /* the TOML text to send as init-data, or empty for null */
+	struct view initdata; /* the TOML text to send as init-data, or empty for null */
 	struct kbs_evidence_source evidence;
 	http_round_trip *round_trip;
 	void *round_trip_ctx;
@@ -63,12 +65,12 @@ struct kbs_config {
 
 /* Counters since creation; for status, metrics and tests. */
 struct kbs_stats {
-	uint64_t handshakes;         /* begun */
+	uint64_t handshakes; /* begun */
 	uint64_t handshakes_failed;
-	uint64_t quotes;             /* evidence made */
-	uint64_t denials;            /* policy denials seen */
-	uint64_t requests;           /* HTTP requests sent */
-	int64_t token_left_ms;       /* 0 when there is none */
+	uint64_t quotes;       /* evidence made */
+	uint64_t denials;      /* policy denials seen */
+	uint64_t requests;     /* HTTP requests sent */
+	int64_t token_left_ms; /* 0 when there is none */
 };
 
 /*
@@ -78,7 +80,11 @@ struct kbs_stats {
  */
 int kbs_new(struct kbs **out, const struct kbs_config *config, struct err *e) MUST_CHECK;
 
-/* Waits for a running handshake to end (at most its own deadline), then erases key and token. */
+/*
+ * Sends waiting callers home with net.broken, waits for those with a request on its way and for a
+ * running handshake (each at most its own deadline), then erases key and token. No call may begin
+ * after it.
+ */
 void kbs_free(struct kbs *k);
 
 /*
@@ -106,8 +112,8 @@ int kbs_attest(struct kbs *k, struct deadline deadline, struct err *e) MUST_CHEC
  * JSON {"token":"…","tee_keypair":"<PEM>"}. Cached with its token's life. Never the key that
  * kbs_get() decrypts with.
  */
-int kbs_export_token(struct kbs *k, struct secret *out, struct deadline deadline, struct err *e)
-	MUST_CHECK;
+int kbs_export_token(struct kbs *k, struct secret *out, struct deadline deadline,
+		     struct err *e) MUST_CHECK;
 
 /* Changes whenever a token is obtained or dropped; what is cached under one value dies with it. */
 uint64_t kbs_generation(struct kbs *k);

@@ -24,6 +24,12 @@ int64_t session_jitter(int64_t ms)
 	return ms / 2 + (int64_t)(x % (uint32_t)(ms + 1)) + 1;
 }
 
+int64_t session_retry_after(const struct http_reply *reply)
+{
+	return reply->retry_after_ms < KBS_RETRY_AFTER_MAX_MS ? reply->retry_after_ms
+							      : KBS_RETRY_AFTER_MAX_MS;
+}
+
 void session_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t ms)
 {
 	struct timespec t;
@@ -46,8 +52,9 @@ static void count(struct kbs_session *s, uint64_t *counter)
 }
 
 /* One POST of the handshake; *reply is filled when the status is 200. */
-static int post(struct kbs_session *s, struct http_reply *reply, const char *step, enum rcar_step which,
-		struct view body, const char *cookie, struct deadline d, struct err *e)
+static int post(struct kbs_session *s, struct http_reply *reply, const char *step,
+		enum rcar_step which, struct view body, const char *cookie, struct deadline d,
+		struct err *e)
 {
 	cleanup_free char *url = NULL;
 	struct http_request q = {
@@ -71,7 +78,7 @@ static int post(struct kbs_session *s, struct http_reply *reply, const char *ste
 	if (reply->status == 200)
 		return 0;
 	r = rcar_refusal(&unused, which, reply->status, buf_view(&reply->body), url, e);
-	s->retry_after_ms = reply->retry_after_ms;
+	s->retry_after_ms = session_retry_after(reply);
 	http_reply_done(reply);
 	return r;
 }
@@ -112,8 +119,19 @@ static int attest(struct kbs_session *s, const struct rcar_challenge *c, const c
 	if (r < 0)
 		return r;
 	r = rcar_token(token, buf_view(&reply.body), e);
-	explicit_bzero(reply.body.p, reply.body.len);
+	if (reply.body.p)
+		explicit_bzero(reply.body.p, reply.body.len);
 	return r;
+}
+
+static bool stopping(struct kbs_session *s)
+{
+	bool yes;
+
+	(void)pthread_mutex_lock(&s->lock);
+	yes = s->closing;
+	(void)pthread_mutex_unlock(&s->lock);
+	return yes;
 }
 
 static int handshake(struct kbs_session *s, struct secret *token, int64_t *life_ms, struct err *e)
@@ -131,6 +149,8 @@ static int handshake(struct kbs_session *s, struct secret *token, int64_t *life_
 		return r;
 	if (reply.set_cookie[0] == '\0')
 		return err_code(e, CODE_KBS_BAD_REPLY, "/auth gave no session cookie");
+	if (stopping(s))
+		return err_code(e, CODE_NET_BROKEN, "stopping");
 	r = attest(s, &c, reply.set_cookie, token, d, e);
 	if (r < 0)
 		return r;
@@ -225,24 +245,28 @@ static int start(struct kbs_session *s, struct err *e)
 static bool usable(const struct kbs_session *s)
 {
 	int64_t now = session_now(s);
-	int64_t reserve = KBS_REFRESH_MS < s->token_life_ms / 2 ? KBS_REFRESH_MS : s->token_life_ms / 2;
+	int64_t reserve =
+		KBS_REFRESH_MS < s->token_life_ms / 2 ? KBS_REFRESH_MS : s->token_life_ms / 2;
 
 	if (s->token.len == 0 || s->token_end_ms - now < reserve)
 		return false;
 	return !s->stale || now - s->denied_ms < KBS_STALE_MS;
 }
 
-static int give_up(struct kbs_session *s, int64_t since_ms, struct err *e)
+/* seen: how many handshakes had ended when the caller came. */
+static int give_up(struct kbs_session *s, int64_t since_ms, uint64_t seen, struct err *e)
 {
 	long long waited = (long long)(clock_boot_ms() - since_ms);
 
-	if (s->failed && s->tries > 0) {
+	/* A reason from before this caller's time counts only while it is why we wait. */
+	if (s->failed && transient(&s->last) && (s->finished != seen || !s->running)) {
 		if (e)
 			*e = s->last;
-		return err_wrap(e, -(int)s->last.kind, "gave up after %lld ms, %u tries", waited, s->tries);
+		return err_wrap(e, -(int)s->last.kind, "gave up after %lld ms, %u tries", waited,
+				s->tries);
 	}
-	return err_code(e, CODE_NET_TIMEOUT, "Trustee at %s gave no answer within %lld ms", s->base,
-			waited);
+	return err_code(e, CODE_NET_TIMEOUT, "Trustee at %.200s gave no answer within %lld ms",
+			s->base, waited);
 }
 
 /* Under lock: until there is a usable token, a refusal, or no time. */
@@ -254,10 +278,10 @@ static int wait_for_token(struct kbs_session *s, struct deadline d, struct err *
 	for (;;) {
 		int64_t left = deadline_left_ms(d), now = session_now(s), wait = left;
 
-		if (usable(s))
-			return 0;
 		if (s->closing)
 			return err_code(e, CODE_NET_BROKEN, "stopping");
+		if (usable(s))
+			return 0;
 		/* A refusal is shared: by who waited for it, and for a while by who comes later. */
 		if (!s->running && s->failed && !transient(&s->last) &&
 		    (s->finished != seen || now - s->last_ms < KBS_REFUSAL_MS)) {
@@ -266,7 +290,7 @@ static int wait_for_token(struct kbs_session *s, struct deadline d, struct err *
 			return -(int)s->last.kind;
 		}
 		if (left == 0)
-			return give_up(s, since, e);
+			return give_up(s, since, seen, e);
 		if (!s->running && now >= s->retry_at_ms) {
 			int r = start(s, e);
 
@@ -280,32 +304,87 @@ static int wait_for_token(struct kbs_session *s, struct deadline d, struct err *
 	}
 }
 
-int session_token(struct kbs_session *s, struct secret *token, uint64_t *serial,
-		  struct deadline d, struct err *e)
+/* Under lock. */
+static void leave(struct kbs_session *s)
+{
+	s->callers--;
+	if (s->closing && s->callers == 0)
+		(void)pthread_cond_broadcast(&s->changed);
+}
+
+int session_token(struct kbs_session *s, struct secret *token, uint64_t *serial, struct deadline d,
+		  struct err *e)
 {
 	cleanup_secret struct secret copy = { 0 };
 	int r;
 
 	(void)pthread_mutex_lock(&s->lock);
+	s->callers++;
 	r = wait_for_token(s, d, e);
 	if (r == 0)
 		r = secret_alloc(&copy, s->token.len, e);
 	if (r == 0)
 		r = secret_append(&copy, secret_bytes(&s->token), s->token.len, e);
 	*serial = s->serial;
+	leave(s);
 	(void)pthread_mutex_unlock(&s->lock);
 	if (r == 0)
 		secret_move(token, &copy);
 	return r;
 }
 
+void session_enter(struct kbs_session *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->callers++;
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+void session_leave(struct kbs_session *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	leave(s);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+bool session_sleep(struct kbs_session *s, int64_t ms)
+{
+	struct deadline d = deadline_in(ms);
+	int64_t left;
+	bool closing;
+
+	(void)pthread_mutex_lock(&s->lock);
+	while (!s->closing && (left = deadline_left_ms(d)) > 0)
+		session_wait(&s->changed, &s->lock, left);
+	closing = s->closing;
+	(void)pthread_mutex_unlock(&s->lock);
+	return !closing;
+}
+
+/* Under lock. */
+static void drop(struct kbs_session *s)
+{
+	secret_done(&s->token);
+	s->serial++;
+	s->generation++;
+}
+
 void session_drop(struct kbs_session *s, uint64_t serial)
 {
 	(void)pthread_mutex_lock(&s->lock);
+	if (s->serial == serial && s->token.len > 0)
+		drop(s);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+void session_refused(struct kbs_session *s, uint64_t serial, const struct err *e)
+{
+	(void)pthread_mutex_lock(&s->lock);
 	if (s->serial == serial && s->token.len > 0) {
-		secret_done(&s->token);
-		s->serial++;
-		s->generation++;
+		drop(s);
+		s->failed = true;
+		s->last = *e;
+		s->last_ms = session_now(s);
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 }
@@ -339,14 +418,21 @@ int session_open(struct kbs_session *s, const struct kbs_config *config, const c
 	return teekey_new(&s->key, config->key_alg, e);
 }
 
+void session_stop(struct kbs_session *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->closing = true;
+	(void)pthread_cond_broadcast(&s->changed);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
 void session_close(struct kbs_session *s)
 {
 	if (!s->config)
 		return;
+	session_stop(s);
 	(void)pthread_mutex_lock(&s->lock);
-	s->closing = true;
-	(void)pthread_cond_broadcast(&s->changed);
-	while (s->running)
+	while (s->running || s->callers > 0)
 		session_wait(&s->changed, &s->lock, WAIT_SLICE_MS);
 	(void)pthread_mutex_unlock(&s->lock);
 	if (s->joinable)
