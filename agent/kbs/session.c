@@ -118,10 +118,7 @@ static int attest(struct kbs_session *s, const struct rcar_challenge *c, const c
 	r = post(s, &reply, "attest", RCAR_ATTEST, buf_view(&body), cookie, d, e);
 	if (r < 0)
 		return r;
-	r = rcar_token(token, buf_view(&reply.body), e);
-	if (reply.body.p)
-		explicit_bzero(reply.body.p, reply.body.len);
-	return r;
+	return rcar_token(token, buf_view(&reply.body), e);
 }
 
 static bool stopping(struct kbs_session *s)
