@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import traceback
+import tty
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "trustee")]
@@ -133,13 +134,10 @@ class Suite:
     def tpm_command(self, *argv, where=None, program=None, timeout=60):
         """`vouchsafe tpm …`: exit code, stdout, stderr, seconds."""
         begin = time.monotonic()
-        r = subprocess.run([str(program or self.dev), "--root", str(self.tmp / "root"), "tpm",
-                            *map(str, argv), "--device", where or self.tpm.where()],
-                           capture_output=True, text=True, timeout=timeout) \
-            if program is None else \
-            subprocess.run([str(program), "tpm", *map(str, argv), "--device",
-                            where or self.tpm.where()], capture_output=True, text=True,
-                           timeout=timeout)
+        start = [program] if program else [self.dev, "--root", self.tmp / "root"]
+        device = self.tpm.where() if where is None else where
+        r = subprocess.run([str(a) for a in (*start, "tpm", *argv, "--device", device)],
+                           capture_output=True, text=True, timeout=timeout)
         return r.returncode, r.stdout, r.stderr, time.monotonic() - begin
 
     def quote(self, data, where=None, handle=AK):
@@ -432,6 +430,43 @@ def ipv6(s):
     t.stop()
 
 
+def device_path(s):
+    """The same TPM behind a character device (a pty), where the link stays open between operations."""
+    x = s.new_mux()
+    try:
+        master, slave = os.openpty()
+    except OSError:
+        raise Skip("no pty on this machine") from None
+    tty.setraw(slave)
+
+    def serve():
+        buffer = b""
+        with contextlib.suppress(OSError):
+            while True:
+                buffer += os.read(master, 4096)
+                while len(buffer) >= 10 and len(buffer) >= int.from_bytes(buffer[2:6], "big"):
+                    n = int.from_bytes(buffer[2:6], "big")
+                    packet, buffer = buffer[:n], buffer[n:]
+                    os.write(master, x.command(packet))
+
+    threading.Thread(target=serve, daemon=True).start()
+    where, data = os.ttyname(slave), os.urandom(32)
+    check_python(s.quote(data, where=where), data)
+    code, out, err, _ = s.tpm_command("show", "--json", where=where)
+    need(code == OK and json.loads(out)["ak"]["public"] == s.ak, f"{code} {out} {err}")
+    s.fails(USAGE, "tpm.ak-exists", where, argv=["provision-ak"], where=where)
+
+
+def no_device(s):
+    s.fails(NOT_FOUND, "tpm.none", "/nonexistent/tpmrm0", "No such file", where="/nonexistent/tpmrm0")
+    plain = s.tmp / "plain"
+    plain.write_bytes(b"untouched")
+    s.fails(NOT_FOUND, "tpm.none", "is not a device", where=str(plain))
+    need(plain.read_bytes() == b"untouched", "a plain file was written to")
+    for where in ("device:/dev/tpm0", "cmd:touch /tmp/x", "libtss2-tcti-cmd.so.0:sh", "mssim:", ""):
+        s.fails(USAGE, "general.usage", "neither an absolute path nor swtpm:HOST:PORT", where=where)
+
+
 def not_started(s):
     """A TPM that nobody sent TPM2_Startup."""
     t = s.new_tpm("raw", flags="not-need-init")
@@ -513,8 +548,8 @@ def normal_build_refuses_sockets(s):
 CASES = [no_ak, provision, provision_twice, show_agrees, quotes_verify, key_of_tools, wrong_keys,
          objects_left_by_others,
          pcr_moves_once, pcr_moves_while_read, pcr_moves_always, pcr_extended_in_a_loop,
-         retry_for_a_while, retry_always, lying_reply, stopped, occupied, ipv6, not_started, no_bank,
-         hierarchy_with_password, killed_midway, provision_cut_short, normal_build_refuses_sockets]
+         retry_for_a_while, retry_always, lying_reply, stopped, occupied, ipv6, device_path,
+         no_device, not_started, no_bank, hierarchy_with_password, killed_midway, provision_cut_short, normal_build_refuses_sockets]
 
 
 def main():
