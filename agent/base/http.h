@@ -15,11 +15,12 @@
 #define HTTP_COOKIE_MAX 4096       /* all cookies of a reply; what does not fit is left out */
 
 struct http_request {
-	const char *method;       /* "GET", "POST" */
+	const char *method;       /* "GET", "POST", "PUT" */
 	const char *url;          /* absolute; borrowed */
 	const char *bearer;       /* token for Authorization: Bearer, or NULL; borrowed */
 	const char *cookie;       /* "name=value" for Cookie:, or NULL; borrowed */
 	const char *content_type; /* or NULL */
+	const char *const *headers; /* further lines "Name: value", then NULL; or NULL; borrowed */
 	struct view body;         /* borrowed; empty for GET */
 	size_t reply_max;         /* cap of the reply's body in bytes; 0 means HTTP_REPLY_MAX */
 	struct deadline deadline; /* for the whole exchange */

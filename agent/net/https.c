@@ -274,8 +274,10 @@ static int set_request(CURL *c, const struct https *h, const struct http_request
 	bad |= (int)curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
 	if (q->cookie)
 		bad |= (int)curl_easy_setopt(c, CURLOPT_COOKIE, q->cookie);
-	if (strcmp(q->method, "POST") == 0) {
+	if (strcmp(q->method, "POST") == 0 || strcmp(q->method, "PUT") == 0) {
 		bad |= (int)curl_easy_setopt(c, CURLOPT_POST, 1L);
+		/* PUT as libcurl has it would read the body from a callback. */
+		bad |= (int)curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
 		bad |= (int)curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE,
 					     (curl_off_t)q->body.len);
 		bad |= (int)curl_easy_setopt(c, CURLOPT_POSTFIELDS,
@@ -463,6 +465,11 @@ static int perform(struct https *h, CURL *c, const struct http_request *q, struc
 	r = add_header(&headers, "Expect:", "", e);
 	if (r == 0 && q->content_type)
 		r = add_header(&headers, "Content-Type: ", q->content_type, e);
+	/* Else libcurl would call it a form. */
+	else if (r == 0 && q->body.len == 0)
+		r = add_header(&headers, "Content-Type:", "", e);
+	for (const char *const *more = q->headers; r == 0 && more && *more; more++)
+		r = add_header(&headers, "", *more, e);
 	if (r == 0 && q->bearer)
 		r = add_header(&headers, "Authorization: Bearer ", q->bearer, e);
 	if (r < 0)
