@@ -481,6 +481,9 @@ static int perform(struct https *h, CURL *c, const struct http_request *q, struc
 	code = curl_easy_perform(c);
 	if (code != CURLE_OK)
 		return failure(h, c, code, q, &x, errors, e);
+	/* libcurl takes a connection's end for the end of the headers. */
+	if (!x.headers.ended)
+		return err_code(e, CODE_NET_BROKEN, "%s: the headers end in the middle", q->url);
 	(void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
 	if (status >= 300 && status < 400)
 		return err_code(e, CODE_NET_REDIRECT, "%s: status %ld", q->url, status);
