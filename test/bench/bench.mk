@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# What `make bench` runs: a peer that answers from memory, the bare floor, and who measures.
+bench_tools := $(B)/bench/replay $(B)/bench/floor $(B)/bench/load
+
+$(B)/bench/replay: $(B)/test/replay/replay.o $(B)/test/replay/replies.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ -lssl -lcrypto -o $@
+$(B)/bench/floor: $(B)/test/bench/floor.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ -lcurl -lcrypto -ltss2-esys -ltss2-mu -o $@
+$(B)/bench/load: $(B)/test/bench/load.o $(B)/test/bench/ttrpc.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ -o $@
+
+bench: all dev $(bench_tools)
+	test/bench/run.sh $(B)
