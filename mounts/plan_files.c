@@ -126,14 +126,6 @@ static int collect(void *ctx, const struct secretdir_file *f, struct err *e)
 	return add_file(c->p, c->m, c->n++, f->path, f->shown, f->st, f->sealed, e);
 }
 
-static int count(void *ctx, const struct secretdir_file *f, struct err *e)
-{
-	(void)ctx;
-	(void)f;
-	(void)e;
-	return 0;
-}
-
 /* Forget what a walk that failed halfway has collected. */
 static void forget(struct plan *p, size_t keep)
 {
@@ -192,17 +184,18 @@ static int look_dir(struct plan *p, struct plan_mount *m, int path_fd, bool magi
 		return err_code(e, CODE_OCI_SECRET_DIR, "it cannot be read: %s",
 				strerrorname_np(errno));
 	for (int i = 0; i < TRIES; i++) {
-		struct secretdir_budget look = *budget, left;
+		struct secretdir_budget left = *budget;
+		struct collect c = { p, m, 0 };
 
-		r = secretdir_walk(src, -1, &look, count, NULL, &m->counts, e);
-		if (r == -(int)ERR_NOTFOUND)
-			continue;
+		/* Most have nothing sealed in them, and are then not copied in vain. */
+		r = secretdir_walk(src, -1, &left, collect, &c, &m->counts, e);
 		m->verdict = m->counts.sealed > 0 ? PLAN_DIR_SEALED : PLAN_DIR;
-		if (r < 0 || m->verdict == PLAN_DIR || shadow < 0)
-			return r;
-		left = *budget;
-		r = replicate(p, m, src, shadow, &left, e);
-		if (r == 0)
+		if (r == 0 && m->verdict == PLAN_DIR_SEALED && shadow >= 0) {
+			forget(p, keep);
+			left = *budget;
+			r = replicate(p, m, src, shadow, &left, e);
+		}
+		if (r == 0 && m->verdict == PLAN_DIR_SEALED)
 			*budget = left;
 		if (r != -(int)ERR_NOTFOUND)
 			return r;

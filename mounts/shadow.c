@@ -174,7 +174,7 @@ static void sweep_one(const struct memfs *m, const char *name, shadow_known *kno
 	struct shadow_id id;
 	bool interrupted;
 
-	(void)snprintf(s.name, sizeof s.name, "%s", name);
+	(void)snprintf(s.name, sizeof s.name, "%.*s", MEMFS_NAME_LEN, name);
 	s.fd = openat(m->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (s.fd < 0 || flock(s.fd, LOCK_EX | LOCK_NB) < 0)
 		return;

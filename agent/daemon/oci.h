@@ -181,11 +181,14 @@ struct oci_watch {
 };
 
 /*
- * Wait for the child, handing on every signal that somebody sent us (those of the terminal
- * reach it anyway). SIGWINCH is not handed on when winch is set: that is called.
+ * Wait for the child, handing on every signal that somebody sent us (but the terminal's to its
+ * process group, where the child is in that). SIGWINCH is not handed on when winch is set: that is called.
  * Returns its exit code, 128 + n when signal n ended it.
  */
 int oci_wait(int pid, const struct oci_watch *watch, void (*winch)(void *ctx), void *ctx);
+
+/* Keep signals that come while waiting, for the process that is waited for when this is off again. */
+void oci_hold_signals(bool hold);
 
 /*
  * Keep the exit code of this process, which is not waited for yet, should it end while another is

@@ -284,9 +284,11 @@ static int run_started(struct oci *o, struct running *r)
 {
 	int code;
 
-	/* It may end before `start` returns. */
+	/* It may end before `start` returns, and what comes for it meanwhile must not end `start`. */
 	oci_expect(r->init);
+	oci_hold_signals(true);
 	code = call(o, "start", NULL);
+	oci_hold_signals(false);
 	if (code != 0)
 		return undo(o, r, code);
 	if (r->detach)

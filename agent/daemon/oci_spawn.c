@@ -22,6 +22,12 @@ static struct {
 	bool ended;
 } expected;
 
+static struct {
+	bool on;
+	int list[32];
+	size_t n;
+} held;
+
 void oci_argv_add(struct oci_argv *a, const char *arg)
 {
 	if (a->failed)
@@ -190,6 +196,12 @@ void oci_expect(int pid)
 	expected.ended = false;
 }
 
+void oci_hold_signals(bool hold)
+{
+	held.on = hold;
+}
+
+/* What the terminal sends to its process group reaches a child in ours without us. */
 static void hand_on(int pid, void (*winch)(void *ctx), void *ctx)
 {
 	struct signalfd_siginfo si;
@@ -197,11 +209,13 @@ static void hand_on(int pid, void (*winch)(void *ctx), void *ctx)
 	while (read(signals, &si, sizeof si) == sizeof si) {
 		int sig = (int)si.ssi_signo;
 
-		if (sig == SIGCHLD)
+		if (sig == SIGCHLD || si.ssi_pid == (uint32_t)getpid())
 			continue;
 		if (sig == SIGWINCH && winch)
 			winch(ctx);
-		else if (si.ssi_code != SI_KERNEL && si.ssi_pid != (uint32_t)getpid())
+		else if (held.on && held.n < ARRAY_LEN(held.list))
+			held.list[held.n++] = sig;
+		else if (!held.on && !(si.ssi_code == SI_KERNEL && getpgid(pid) == getpgrp()))
 			(void)kill(pid, sig);
 	}
 }
@@ -212,6 +226,10 @@ int oci_wait(int pid, const struct oci_watch *watch, void (*winch)(void *ctx), v
 			       { .fd = watch ? watch->fd : -1, .events = POLLIN } };
 	int code = 1;
 
+	for (size_t i = 0; !held.on && i < held.n; i++)
+		(void)kill(pid, held.list[i]);
+	if (!held.on)
+		held.n = 0;
 	while (!reap(pid, &code)) {
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			return 1;

@@ -101,6 +101,12 @@ class Server:
                 pass
 
     def serve(self, conn):
+        try:
+            self.frames(conn)
+        except OSError:
+            pass
+
+    def frames(self, conn):
         lock = threading.Lock()
         stream_file = conn.makefile("rb")
         while True:

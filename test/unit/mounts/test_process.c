@@ -29,7 +29,7 @@ static void check(const char *text, const struct process_options *o, const char 
 	CHECK_INT(json_parse(&doc, buf_view(&out), 65536, NULL), 0);
 }
 
-static char *args[] = { (char[]){ "cat" }, (char[]){ "a\"b" }, NULL };
+static char cat[] = "cat", odd[] = "a\"b", *args[] = { cat, odd, NULL };
 
 TEST(process_build__arguments_only__keeps_the_rest_and_has_no_terminal)
 {
