@@ -54,7 +54,7 @@ libs_crypto := -lcrypto
 libs_net := -lcurl
 libs_api := -lprotobuf-c
 libs_initdata := -lyaml
-libs_attester := -ltss2-esys -ltss2-mu -ltss2-rc -ltss2-tcti-device -ltss2-tcti-swtpm
+libs_attester := -ltss2-esys -ltss2-mu -ltss2-rc
 libs_of = $(foreach r,$(1),$(libs_$(r)))
 archives_of = $(foreach r,$(1),$(B)/lib$(r).a)
 
