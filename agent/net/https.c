@@ -16,6 +16,8 @@ enum {
 	MAX_MS = 24 * 3600 * 1000, /* libcurl silently drops a timeout that its type cannot hold */
 	DEAD_MS = 15 * 1000,       /* nothing that we sent was acknowledged: the path is gone */
 	PROBE_S = 5,
+	CLOCK_FLOOR_S = 1785542400,           /* 2026-08-01: no guest of ours ran before */
+	CLOCK_YEARS_S = 10 * 365 * 24 * 3600, /* nobody serves a certificate that ended so long ago */
 };
 
 struct https {
@@ -294,22 +296,26 @@ static int set_request(CURL *c, const struct https *h, const struct http_request
 	return bad;
 }
 
-/*
- * When did or does the peer's certificate count? A connection of its own, which verifies
- * nothing and sends nothing: libcurl tells the dates only of a finished handshake.
- */
-static void certificate_times(const struct https *h, const struct http_request *q, char from[64],
-			      char to[64])
-{
-	int64_t ms = smaller(deadline_left_ms(q->deadline), DIAGNOSE_MS);
-	CURL *c = curl_easy_init();
-	struct curl_certinfo *info = NULL;
+/* Values of X509_V_ERR_*, which libcurl hands on; stable since SSLeay. */
+enum { NOT_YET_VALID = 9, HAS_EXPIRED = 10 };
 
-	(void)snprintf(from, 64, "unknown");
-	(void)snprintf(to, 64, "unknown");
+/*
+ * The date that breaks the chain, of the first certificate for which it does: a connection of
+ * its own, which verifies nothing and sends nothing, since libcurl tells dates only of a
+ * finished handshake. False when the peer sends no such certificate.
+ */
+static bool offending_date(int64_t *out, const struct https *h, const struct http_request *q,
+			   long why, int64_t now)
+{
+	const char *want = why == NOT_YET_VALID ? "Start date:" : "Expire date:";
+	int64_t ms = smaller(deadline_left_ms(q->deadline), DIAGNOSE_MS);
+	struct curl_certinfo *info = NULL;
+	CURL *c = curl_easy_init();
+	bool found = false;
+
 	if (!c || ms == 0 || set_client(c, h) != 0) {
 		curl_easy_cleanup(c);
-		return;
+		return false;
 	}
 	(void)curl_easy_setopt(c, CURLOPT_URL, q->url);
 	(void)curl_easy_setopt(c, CURLOPT_CONNECT_ONLY, 1L);
@@ -317,44 +323,75 @@ static void certificate_times(const struct https *h, const struct http_request *
 	(void)curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
 	(void)curl_easy_setopt(c, CURLOPT_CERTINFO, 1L);
 	(void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)ms);
-	if (curl_easy_perform(c) == CURLE_OK &&
-	    curl_easy_getinfo(c, CURLINFO_CERTINFO, &info) == CURLE_OK && info &&
-	    info->num_of_certs > 0) {
-		for (const struct curl_slist *s = info->certinfo[0]; s; s = s->next) {
-			if (strncmp(s->data, "Start date:", 11) == 0)
-				(void)snprintf(from, 64, "%.60s", s->data + 11);
-			if (strncmp(s->data, "Expire date:", 12) == 0)
-				(void)snprintf(to, 64, "%.60s", s->data + 12);
+	if (curl_easy_perform(c) != CURLE_OK ||
+	    curl_easy_getinfo(c, CURLINFO_CERTINFO, &info) != CURLE_OK)
+		info = NULL;
+	for (int i = 0; info && !found && i < info->num_of_certs; i++) {
+		for (const struct curl_slist *s = info->certinfo[i]; s && !found; s = s->next) {
+			int64_t t;
+
+			if (strncmp(s->data, want, strlen(want)) != 0)
+				continue;
+			t = (int64_t)curl_getdate(s->data + strlen(want), NULL);
+			found = t > 0 && (why == NOT_YET_VALID ? t > now : t < now);
+			if (found)
+				*out = t;
 		}
 	}
 	curl_easy_cleanup(c);
+	return found;
 }
 
-/* Values of X509_V_ERR_*, which libcurl hands on; stable since SSLeay. */
-enum { NOT_YET_VALID = 9, HAS_EXPIRED = 10 };
+/*
+ * A certificate that ended, or does not count yet, by the guest's clock. At whose side to look
+ * depends on which of the two times is not to be believed.
+ */
+static int wrong_time(const struct https *h, const struct http_request *q, long why, struct err *e)
+{
+	int64_t now = clock_wall_s(), date = 0;
+	bool known = offending_date(&date, h, q, why, now);
+	char at[24], here[24];
+
+	clock_format(here, now);
+	clock_format(at, date);
+	if (!known)
+		return err_code(e, why == NOT_YET_VALID ? CODE_CLOCK_SKEW : CODE_TLS_EXPIRED,
+				"%s: a certificate that is not sent (the pinned root?) %s; here it is %s",
+				q->url, why == NOT_YET_VALID ? "does not count yet" : "has expired", here);
+	if (why == NOT_YET_VALID)
+		return err_code(e, CODE_CLOCK_SKEW, "%s: a certificate counts from %s; here it is %s",
+				q->url, at, here);
+	if (now < CLOCK_FLOOR_S || now - date > CLOCK_YEARS_S)
+		return err_code(e, CODE_CLOCK_SKEW,
+				"%s: a certificate counted until %s; here it is %s, which cannot be",
+				q->url, at, here);
+	return err_code(e, CODE_TLS_EXPIRED, "%s: a certificate counted until %s; here it is %s",
+			q->url, at, here);
+}
 
 static int untrusted(const struct https *h, CURL *c, const struct http_request *q, const char *text,
 		     struct err *e)
 {
-	const char *url = q->url;
-	char from[64], to[64], now[24];
 	long result = 0;
 
 	(void)curl_easy_getinfo(c, CURLINFO_SSL_VERIFYRESULT, &result);
-	if (result == NOT_YET_VALID || result == HAS_EXPIRED) {
-		certificate_times(h, q, from, to);
-		clock_format(now, clock_wall_s());
-		if (result == NOT_YET_VALID)
-			return err_code(e, CODE_CLOCK_SKEW,
-					"%s: its certificate begins to count at %s; here it is %s",
-					url, from, now);
-		return err_code(e, CODE_TLS_EXPIRED,
-				"%s: its certificate counted until %s; here it is %s", url, to,
-				now);
-	}
+	if (result == NOT_YET_VALID || result == HAS_EXPIRED)
+		return wrong_time(h, q, result, e);
 	if (strstr(text, "subject name") || strstr(text, "host name"))
-		return err_code(e, CODE_TLS_NAME, "%s: %s", url, text);
-	return err_code(e, CODE_TLS_UNTRUSTED, "%s: %s", url, text);
+		return err_code(e, CODE_TLS_NAME, "%s: %s", q->url, text);
+	return err_code(e, CODE_TLS_UNTRUSTED, "%s: %s", q->url, text);
+}
+
+/*
+ * The handshake failed. An error of another library of OpenSSL than the one for TLS (0A) means that
+ * a signature does not verify: the pinned root has the name of the peer's, but another key.
+ */
+static int no_handshake(const struct http_request *q, const char *text, struct err *e)
+{
+	const char *number = strstr(text, "error:");
+
+	return err_code(e, number && strncmp(number + 6, "0A", 2) != 0 ? CODE_TLS_UNTRUSTED : CODE_TLS_FAILED,
+			"%s: %s", q->url, text);
 }
 
 /* Did libcurl try the proxy rather than the peer? Its text names whom it tried. */
@@ -432,7 +469,7 @@ static int failure(const struct https *h, CURL *c, CURLcode code, const struct h
 	case CURLE_SSL_CACERT_BADFILE:
 		return err_code(e, CODE_CONFIG_VALUE, "cert cannot be read: %s", text);
 	case CURLE_SSL_CONNECT_ERROR:
-		return err_code(e, CODE_TLS_FAILED, "%s: %s", q->url, text);
+		return no_handshake(q, text, e);
 	case CURLE_URL_MALFORMAT:
 		return err_code(e, CODE_CONFIG_VALUE, "%s: %s", q->url, text);
 	case CURLE_UNSUPPORTED_PROTOCOL:
@@ -456,6 +493,7 @@ static int perform(struct https *h, CURL *c, const struct http_request *q, struc
 	struct exchange x = { .reply = reply,
 			      .body_max = q->reply_max ? q->reply_max : HTTP_REPLY_MAX };
 	char errors[CURL_ERROR_SIZE] = "";
+	const char *where = NULL;
 	CURLcode code;
 	long status = 0;
 	int bad, r;
@@ -485,8 +523,10 @@ static int perform(struct https *h, CURL *c, const struct http_request *q, struc
 	if (!x.headers.ended)
 		return err_code(e, CODE_NET_BROKEN, "%s: the headers end in the middle", q->url);
 	(void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+	(void)curl_easy_getinfo(c, CURLINFO_REDIRECT_URL, &where);
 	if (status >= 300 && status < 400)
-		return err_code(e, CODE_NET_REDIRECT, "%s: status %ld", q->url, status);
+		return err_code(e, CODE_NET_REDIRECT, "%s: status %ld to %.160s", q->url, status,
+				where ? where : "nowhere");
 	if (status == 407 && h->proxy)
 		return err_code(e, CODE_NET_PROXY, "%s: the proxy wants a login", q->url);
 	if (status < 100 || status > 599)

@@ -341,7 +341,7 @@ TEST(redirect__of_any_kind__is_refused_and_not_followed)
 		(void)snprintf(raw, sizeof raw,
 			       "HTTP/1.1 %d Elsewhere\r\nLocation: %s/stolen\r\nContent-Length: 0\r\n\r\n",
 			       statuses[i], target->url);
-		check_get_fails(h, s->url, 5000, CODE_NET_REDIRECT, "status 30");
+		check_get_fails(h, s->url, 5000, CODE_NET_REDIRECT, "/stolen");
 	}
 	CHECK_INT(target->connections, 0);
 	CHECK_INT(s->connections, 1);
