@@ -40,6 +40,29 @@ static int make_folder(const char *root, const char *folder, struct err *e)
 	return fs_mkdirs(path, 0755, e);
 }
 
+static const struct {
+	const char *path;
+	mode_t mode;
+} extras[] = {
+	[EXTRA_APF] = { "/run/peerpod/apf.json", 0600 },
+	[EXTRA_AUTH] = { "/run/peerpod/auth.json", 0600 },
+	[EXTRA_INITDATA] = { "/run/peerpod/initdata", 0644 },
+	[EXTRA_SCRATCH] = { "/run/peerpod/scratch-space.marker", 0644 },
+};
+
+const char *deliver_extra_path(enum deliver_extra f)
+{
+	return extras[f].path;
+}
+
+int deliver_extra_of(struct view path)
+{
+	for (int f = 0; f < DELIVER_EXTRAS; f++)
+		if (view_is(path, extras[f].path))
+			return f;
+	return -1;
+}
+
 static int put(const char *root, const char *folder, const char *name, struct view bytes,
 	       struct err *e)
 {
@@ -74,7 +97,31 @@ static int put_file(const char *root, const struct delivery *d, enum deliver_fil
 			    : drop(root, initdata, name, e);
 }
 
-int deliver_write(const char *root, const struct delivery *d, struct err *e)
+static int put_extras(const char *root, const struct delivery *d, struct err *e)
+{
+	for (int f = 0; f < DELIVER_EXTRAS; f++) {
+		cleanup_free char *path = fs_join(root, extras[f].path);
+		int r;
+
+		if (!path)
+			return err_set(e, ERR_NOMEM, "no memory for a path");
+		if (!d->extra[f].p)
+			continue;
+		r = fs_write(path, d->extra[f], extras[f].mode, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void drop_extras(const char *root, const struct delivery *d)
+{
+	for (int f = 0; f < DELIVER_EXTRAS; f++)
+		if (d->extra[f].p)
+			(void)drop(root, "", extras[f].path + 1, NULL);
+}
+
+static int put_all(const char *root, const struct delivery *d, struct err *e)
 {
 	char hex[2 * DIGEST_MAX + 1];
 	int r;
@@ -88,9 +135,18 @@ int deliver_write(const char *root, const struct delivery *d, struct err *e)
 	}
 	enc_hex_str(hex, digest_view(&d->digest));
 	r = put(root, peerpod, "initdata.digest", view_str(hex), e);
+	if (r == 0)
+		r = put_extras(root, d, e);
+	return r < 0 ? r : put(root, initdata, "initdata.toml", d->text, e);
+}
+
+int deliver_write(const char *root, const struct delivery *d, struct err *e)
+{
+	int r = put_all(root, d, e);
+
 	if (r < 0)
-		return r;
-	return put(root, initdata, "initdata.toml", d->text, e);
+		drop_extras(root, d);
+	return r;
 }
 
 int deliver_remove_policy(const char *root, struct err *e)

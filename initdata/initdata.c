@@ -137,27 +137,26 @@ static bool is_bare_gzip(struct view v)
 	return view_starts(v, "\x1f\x8b");
 }
 
-static int decode(struct buf *text, struct view delivered, struct err *e)
+int initdata_unfold(struct buf *out, struct view code, struct err *e)
 {
-	cleanup_buf struct buf b64 = BUF_MAX(INITDATA_ENCODED_MAX);
-	cleanup_buf struct buf gz = BUF_MAX(INITDATA_ENCODED_MAX);
+	cleanup_buf struct buf b64 = BUF_MAX(code.len);
 	int r;
 
-	/* Peers fold it, and their YAML ends it with a line break. */
-	for (size_t i = 0; i < delivered.len; i++)
-		if (delivered.p[i] != '\n' && delivered.p[i] != '\r')
-			buf_putc(&b64, delivered.p[i]);
-	r = buf_check(&b64, "initdata", e);
-	if (r < 0)
-		return r;
-	if (b64.len == 0)
-		return err_code(e, CODE_INITDATA_ENCODING, "the initdata is empty");
-	r = enc_base64_decode(&gz, ENC_B64, buf_view(&b64), e);
-	if (r == -ERR_FORMAT)
-		return err_wrap_code(e, CODE_INITDATA_ENCODING, "initdata");
-	if (r < 0)
-		return r;
-	r = gunzip(text, buf_view(&gz), INITDATA_TEXT_MAX, e);
+	for (size_t i = 0; i < code.len; i++)
+		if (code.p[i] != '\n' && code.p[i] != '\r')
+			buf_putc(&b64, code.p[i]);
+	r = buf_check(&b64, "base64", e);
+	return r < 0 ? r : enc_base64_decode(out, ENC_B64, buf_view(&b64), e);
+}
+
+int initdata_gunzip(struct buf *text, struct view gz, struct err *e)
+{
+	int r;
+
+	if (gz.len > INITDATA_ENCODED_MAX)
+		return err_code(e, CODE_INITDATA_TOO_LARGE, "initdata of %zu bytes, allowed %u",
+				gz.len, INITDATA_ENCODED_MAX);
+	r = gunzip(text, gz, INITDATA_TEXT_MAX, e);
 	if (r == -ERR_FORMAT)
 		return err_wrap_code(e, CODE_INITDATA_ENCODING, "initdata");
 	if (r == -ERR_LIMIT)
@@ -165,20 +164,40 @@ static int decode(struct buf *text, struct view delivered, struct err *e)
 	return r;
 }
 
-int initdata_load(struct initdata *out, struct view delivered, struct err *e)
+static int decode_base64(struct buf *text, struct view code, struct err *e)
 {
-	cleanup_buf struct buf text = BUF_MAX(INITDATA_TEXT_MAX);
-	int r;
+	cleanup_buf struct buf gz = BUF_MAX(INITDATA_ENCODED_MAX);
+	/* Peers fold it, and their YAML ends it with a line break. */
+	int r = initdata_unfold(&gz, code, e);
 
+	if (r == -ERR_FORMAT)
+		return err_wrap_code(e, CODE_INITDATA_ENCODING, "initdata");
+	if (r < 0)
+		return r;
+	if (gz.len == 0)
+		return err_code(e, CODE_INITDATA_ENCODING, "the initdata is empty");
+	return initdata_gunzip(text, buf_view(&gz), e);
+}
+
+int initdata_decode(struct buf *text, struct view delivered, struct err *e)
+{
 	if (delivered.len > INITDATA_ENCODED_MAX)
 		return err_code(e, CODE_INITDATA_TOO_LARGE, "initdata of %zu bytes, allowed %u",
 				delivered.len, INITDATA_ENCODED_MAX);
 	if (is_bare_gzip(delivered))
 		return err_code(e, CODE_INITDATA_ENCODING,
 				"the initdata is gzip data without base64");
-	if (is_text(delivered))
-		return initdata_load_text(out, delivered, e);
-	r = decode(&text, delivered, e);
+	if (!is_text(delivered))
+		return decode_base64(text, delivered, e);
+	buf_putv(text, delivered);
+	return buf_check(text, "initdata", e);
+}
+
+int initdata_load(struct initdata *out, struct view delivered, struct err *e)
+{
+	cleanup_buf struct buf text = BUF_MAX(INITDATA_TEXT_MAX);
+	int r = initdata_decode(&text, delivered, e);
+
 	return r < 0 ? r : initdata_load_text(out, buf_view(&text), e);
 }
 

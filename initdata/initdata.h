@@ -37,6 +37,21 @@ int initdata_load(struct initdata *out, struct view delivered, struct err *e) MU
 /* The same for text only, of at most INITDATA_TEXT_MAX bytes. */
 int initdata_load_text(struct initdata *out, struct view text, struct err *e) MUST_CHECK;
 
+/*
+ * The first half of initdata_load(): append the text, whose TOML is not looked at.
+ * Errors: initdata.too-large, initdata.encoding; ERR_NOMEM.
+ */
+int initdata_decode(struct buf *text, struct view delivered, struct err *e) MUST_CHECK;
+
+/* The same for gzip of the text, of at most INITDATA_ENCODED_MAX bytes. */
+int initdata_gunzip(struct buf *text, struct view gz, struct err *e) MUST_CHECK;
+
+/*
+ * Append what base64 with line breaks stands for; strict otherwise.
+ * Errors: ERR_FORMAT, ERR_LIMIT (out's cap), ERR_NOMEM.
+ */
+int initdata_unfold(struct buf *out, struct view code, struct err *e) MUST_CHECK;
+
 void initdata_done(struct initdata *d);
 
 /* A [data] member's text, NUL-terminated, borrowed; NULL when there is none. len may be NULL. */

@@ -28,11 +28,15 @@
 #endif
 
 enum {
-	REPLY_MAX =
-		(int)sizeof(struct isolated_reply) + (1 + DELIVER_FILES) * (int)INITDATA_TEXT_MAX
+	UNWRAPPED_MAX = (int)sizeof(struct isolated_unwrapped) + (int)INITDATA_TEXT_MAX +
+			DELIVER_EXTRAS * (int)USERDATA_TEXT_MAX + USERDATA_SKIPPED_MAX,
+	PARSED_MAX = (int)sizeof(struct isolated_parsed) + DELIVER_FILES * (int)INITDATA_TEXT_MAX,
 };
 
-/* --- the child ------------------------------------------------------------ */
+/* What a child does with its input and the pipe; 0, or negative when the pipe broke. */
+typedef int isolated_work(int fd, const struct isolated_input *in, int refused, struct err *why);
+
+/* --- the children ------------------------------------------------------------ */
 
 /* Memory, the pipe and the end; everything else is EPERM. */
 static int confine(void)
@@ -82,38 +86,104 @@ static struct view view_of(const void *p, size_t n)
 	return (struct view){ p, n };
 }
 
-static int answer(int fd, struct isolated_reply *reply, const struct initdata *d)
+static int put(int fd, const void *p, size_t n)
 {
-	const char *file[DELIVER_FILES] = { NULL };
-	int r;
+	return fs_write_fd(fd, view_of(p, n), "pipe", NULL);
+}
 
-	if (!d)
-		return fs_write_fd(fd, view_of(reply, sizeof *reply), "pipe", NULL);
-	reply->alg = (uint32_t)d->alg;
-	reply->text_len = d->text.len;
-	for (int f = 0; f < DELIVER_FILES; f++) {
-		file[f] = initdata_get(d, deliver_name((enum deliver_file)f), &reply->file_len[f]);
-		reply->has_file[f] = file[f] != NULL;
+static int putv(int fd, struct view v)
+{
+	return fs_write_fd(fd, v, "pipe", NULL);
+}
+
+static int unwrap(struct buf *text, struct userdata *u, const struct isolated_input *in,
+		  struct err *e)
+{
+	int r = 0;
+
+	switch (in->form) {
+	case ISOLATED_INITDATA:
+		return initdata_decode(text, in->bytes, e);
+	case ISOLATED_GZIP:
+		return initdata_gunzip(text, in->bytes, e);
+	case ISOLATED_USERDATA:
+		r = userdata_load(u, in->bytes, e);
+		break;
+	case ISOLATED_USERDATA_BASE64:
+		r = userdata_load_base64(u, in->bytes, e);
+		break;
 	}
-	r = fs_write_fd(fd, view_of(reply, sizeof *reply), "pipe", NULL);
+	if (r < 0)
+		return r;
+	if (u->has[EXTRA_INITDATA])
+		return initdata_decode(text, buf_view(&u->content[EXTRA_INITDATA]), e);
+	if (in->has_existing)
+		return initdata_decode(text, in->existing, e);
+	buf_putv(text, initdata_dummy());
+	return buf_check(text, "initdata", e);
+}
+
+static int unwrap_and_answer(int fd, const struct isolated_input *in, int r, struct err *why)
+{
+	struct isolated_unwrapped reply = { 0 };
+	struct buf text = BUF_MAX(INITDATA_TEXT_MAX);
+	struct userdata u = { 0 };
+
 	if (r == 0)
-		r = fs_write_fd(fd, buf_view(&d->text), "pipe", NULL);
+		r = unwrap(&text, &u, in, why);
+	if (r < 0) {
+		reply.err = *why;
+		return put(fd, &reply, sizeof reply);
+	}
+	reply.text_len = text.len;
+	reply.skipped_len = u.skipped.len;
+	for (int f = 0; f < DELIVER_EXTRAS; f++) {
+		reply.has_extra[f] = u.has[f];
+		reply.extra_len[f] = u.content[f].len;
+	}
+	r = put(fd, &reply, sizeof reply);
+	if (r == 0)
+		r = putv(fd, buf_view(&text));
+	for (int f = 0; f < DELIVER_EXTRAS && r == 0; f++)
+		r = putv(fd, buf_view(&u.content[f]));
+	return r < 0 ? r : putv(fd, buf_view(&u.skipped));
+}
+
+/* in->bytes is the text. */
+static int parse_and_answer(int fd, const struct isolated_input *in, int r, struct err *why)
+{
+	struct isolated_parsed reply = { 0 };
+	const char *file[DELIVER_FILES];
+	struct initdata d = { 0 };
+
+	if (r == 0)
+		r = initdata_load_text(&d, in->bytes, why);
+	if (r < 0) {
+		reply.err = *why;
+		return put(fd, &reply, sizeof reply);
+	}
+	reply.alg = (uint32_t)d.alg;
+	for (int f = 0; f < DELIVER_FILES; f++) {
+		const char *name = deliver_name((enum deliver_file)f);
+
+		file[f] = initdata_get(&d, name, &reply.file_len[f]);
+		reply.has_file[f] = file[f] != NULL;
+	}
+	r = put(fd, &reply, sizeof reply);
 	for (int f = 0; f < DELIVER_FILES && r == 0; f++)
-		r = fs_write_fd(fd, view_of(file[f], reply->file_len[f]), "pipe", NULL);
+		r = put(fd, file[f], reply.file_len[f]);
 	return r;
 }
 
-static void __attribute__((noreturn)) child(int fd, struct view delivered)
+static void __attribute__((noreturn)) child(isolated_work *work, int fd,
+					    const struct isolated_input *in)
 {
-	struct isolated_reply reply = { 0 };
-	struct initdata d = { 0 };
-	int r;
+	struct err why = { 0 };
+	int r = 0;
 
 	if (close_all_but(fd) < 0 || confine() < 0)
-		r = err_sys(&reply.err, errno, "confine the reader of the initdata");
-	else
-		r = initdata_load(&d, delivered, &reply.err);
-	_exit(answer(fd, &reply, r < 0 ? NULL : &d) < 0);
+		r = err_sys(&why, errno, "confine the reader of the initdata");
+	_exit(work(fd, in, r, &why) < 0);
 }
 
 /* --- the parent ----------------------------------------------------------- */
@@ -172,17 +242,49 @@ static bool cut(struct view *out, struct view *rest, size_t n)
 	return true;
 }
 
-int isolated_check(struct isolated *in, struct err *e)
+/* Paths for the log: plain ASCII, one a line. */
+static bool is_plain(struct view v)
 {
-	struct view rest = buf_view(&in->bytes), head;
-	struct isolated_reply reply;
+	for (size_t i = 0; i < v.len; i++)
+		if (v.p[i] != '\n' && (v.p[i] < ' ' || v.p[i] >= 0x7f))
+			return false;
+	return v.len <= USERDATA_SKIPPED_MAX;
+}
+
+int isolated_check_unwrapped(struct isolated *in, struct err *e)
+{
+	struct view rest = buf_view(&in->unwrapped), head;
+	struct isolated_unwrapped reply;
 
 	if (!cut(&head, &rest, sizeof reply))
 		return nonsense(e);
 	memcpy(&reply, head.p, sizeof reply);
 	if (reply.err.kind != ERR_OK)
 		return child_error(&reply.err, e);
-	if (reply.alg > HASH_SHA512 || !cut(&in->d.text, &rest, reply.text_len))
+	if (!cut(&in->d.text, &rest, reply.text_len))
+		return nonsense(e);
+	for (int f = 0; f < DELIVER_EXTRAS; f++) {
+		if (!cut(&in->d.extra[f], &rest, reply.extra_len[f]))
+			return nonsense(e);
+		if (!reply.has_extra[f])
+			in->d.extra[f] = (struct view){ 0 };
+	}
+	if (!cut(&in->skipped, &rest, reply.skipped_len) || rest.len > 0 || !is_plain(in->skipped))
+		return nonsense(e);
+	return 0;
+}
+
+int isolated_check_parsed(struct isolated *in, struct err *e)
+{
+	struct view rest = buf_view(&in->parsed), head;
+	struct isolated_parsed reply;
+
+	if (!cut(&head, &rest, sizeof reply))
+		return nonsense(e);
+	memcpy(&reply, head.p, sizeof reply);
+	if (reply.err.kind != ERR_OK)
+		return child_error(&reply.err, e);
+	if (reply.alg > HASH_SHA512)
 		return nonsense(e);
 	in->alg = (enum hash_alg)reply.alg;
 	for (int f = 0; f < DELIVER_FILES; f++) {
@@ -207,20 +309,14 @@ static int end_child(pid_t pid)
 	return status;
 }
 
-int isolated_load(struct isolated *out, struct view delivered, struct err *e)
+/* Let a child work; its answer, which need not be one, is left in *answer. */
+static int run(struct buf *answer, isolated_work *work, const struct isolated_input *in,
+	       struct err *e)
 {
-	cleanup_isolated struct isolated in = { .bytes = BUF_MAX(REPLY_MAX) };
 	cleanup_close int from = -1, to = -1;
-	struct digest warm;
 	int fds[2], r, status;
 	pid_t pid;
 
-	/* libcrypto reads its configuration at first use, which the child may not. */
-	for (int a = HASH_SHA256; a <= HASH_SHA512; a++) {
-		r = digest_of(&warm, (enum hash_alg)a, view_str(""), e);
-		if (r < 0)
-			return r;
-	}
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "make a pipe");
 	from = fds[0];
@@ -229,15 +325,38 @@ int isolated_load(struct isolated *out, struct view delivered, struct err *e)
 	if (pid < 0)
 		return err_sys(e, errno, "start the reader of the initdata");
 	if (pid == 0)
-		child(to, delivered);
+		child(work, to, in);
 	(void)close(take_fd(to));
-	r = collect(&in.bytes, from, e);
+	r = collect(answer, from, e);
 	status = end_child(pid);
-	if (r == 0 && WIFSIGNALED(status) && in.bytes.len < sizeof(struct isolated_reply))
+	if (r == 0 && WIFSIGNALED(status) && answer->len < sizeof(struct err))
 		return err_set(e, ERR_INTERNAL, "the reader of the initdata died of signal %d",
 			       WTERMSIG(status));
+	return r;
+}
+
+int isolated_load(struct isolated *out, const struct isolated_input *input, struct err *e)
+{
+	cleanup_isolated struct isolated in = { .unwrapped = BUF_MAX(UNWRAPPED_MAX),
+						.parsed = BUF_MAX(PARSED_MAX) };
+	struct isolated_input text = { .form = ISOLATED_INITDATA };
+	struct digest warm;
+	int r;
+
+	/* libcrypto reads its configuration at first use, which the children may not. */
+	for (int a = HASH_SHA256; a <= HASH_SHA512; a++) {
+		r = digest_of(&warm, (enum hash_alg)a, view_str(""), e);
+		if (r < 0)
+			return r;
+	}
+	r = run(&in.unwrapped, unwrap_and_answer, input, e);
 	if (r == 0)
-		r = isolated_check(&in, e);
+		r = isolated_check_unwrapped(&in, e);
+	text.bytes = in.d.text;
+	if (r == 0)
+		r = run(&in.parsed, parse_and_answer, &text, e);
+	if (r == 0)
+		r = isolated_check_parsed(&in, e);
 	if (r < 0)
 		return r;
 	*out = in;
@@ -247,6 +366,7 @@ int isolated_load(struct isolated *out, struct view delivered, struct err *e)
 
 void isolated_done(struct isolated *i)
 {
-	buf_done(&i->bytes);
+	buf_done(&i->unwrapped);
+	buf_done(&i->parsed);
 	*i = (struct isolated){ 0 };
 }

@@ -18,7 +18,7 @@
  *   valid       other      yes      initdata.pcr8-in-use
  *   valid       other      no       initdata.digest-mismatch
  *   valid       none                initdata.unbindable; with permit_unbound: deliver
- *   absent      as valid, with initdata_dummy(), except
+ *   absent, or exactly initdata_dummy(): as valid, with that, except
  *   absent      other      any      initdata.missing
  *   absent      empty      no       initdata.unbindable; with permit_unbound: deliver
  */
@@ -48,18 +48,27 @@ struct provision_result {
 	bool dummy; /* none was delivered */
 	enum hash_alg alg;
 	struct digest digest;
+	bool file[DELIVER_FILES], extra[DELIVER_EXTRAS]; /* what was delivered */
 };
 
-#define PROVISION_ERROR_PATH "/run/vouchsafe/provision-error"
+#define PROVISION_ERROR_PATH  "/run/vouchsafe/provision-error"
+#define PROVISION_REPORT_PATH "/run/vouchsafe/provision.json"
 
 /*
  * Carry out the table.
  *
- * delivered  as for initdata_load(), or NULL when the source has none
- * root       "" or a prefix of all files
+ * in    what was read of the source; initdata_dummy()'s text stands for absent
+ * root  "" or a prefix of all files
  *
- * Errors: of the table, isolated_load(), the callbacks and deliver_write(). The caller then
- * calls provision_refuse(), as for any failure before this.
+ * Errors: of the table, the callbacks and deliver_write(). The caller then calls
+ * provision_refuse(), as for any failure before this.
+ */
+int provision_deliver(struct provision_result *out, const struct isolated *in,
+		      struct provision_platform *p, const char *root, struct err *e) MUST_CHECK;
+
+/*
+ * The same after isolated_load() of what is delivered as for initdata_load(), or NULL where the
+ * source has none.
  */
 int provision_run(struct provision_result *out, const struct view *delivered,
 		  struct provision_platform *p, const char *root, struct err *e) MUST_CHECK;
@@ -74,5 +83,26 @@ int provision_bind(struct provision_result *out, const struct provision_platform
  * Errors: ERR_SYSTEM, ERR_NOMEM; it goes on after a failure and reports the first.
  */
 int provision_refuse(const char *root, const struct err *why, struct err *e) MUST_CHECK;
+
+/*
+ * Leave what happened for doctor and status: root + PROVISION_REPORT_PATH (0644), JSON:
+ *
+ *   source     source_name(), or "file"
+ *   outcome    "bound", "already-bound", "unbound", "refused"
+ *   time       "2026-08-20T14:03:11Z"
+ *   code       of the failure; only with "refused", as what follows is only without
+ *   dummy      true: no initdata was delivered
+ *   algorithm, digest
+ *   files      paths that were delivered
+ *   skipped    paths that user-data wanted and did not get
+ *
+ * done     NULL: refused
+ * why      NULL unless refused
+ * skipped  as userdata.skipped
+ *
+ * Errors: ERR_SYSTEM, ERR_NOMEM, ERR_LIMIT; nothing depends on it.
+ */
+int provision_report(const char *root, const char *source, const struct provision_result *done,
+		     const struct err *why, struct view skipped, struct err *e) MUST_CHECK;
 
 #endif
