@@ -33,26 +33,52 @@ static int get_capped(struct https *h, const char *url, struct http_reply *reply
 	return https_round_trip(h, &q, reply, e);
 }
 
-/* A body of n bytes, in chunks where the path says so, or without a length. */
-static char body_kind;
-static size_t body_size;
+/* What the servers below do next; the test changes it between requests. */
+struct script {
+	char kind;   /* of a body: 'l' announced, 'c' chunks, 'e' until the connection's end */
+	size_t size; /* of that body */
+	char raw[300];
+	bool hard; /* end by a reset */
+};
+
+static pthread_mutex_t script_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct script next;
+
+static void set_script(const struct script *s)
+{
+	(void)pthread_mutex_lock(&script_lock);
+	next = *s;
+	(void)pthread_mutex_unlock(&script_lock);
+}
+
+static struct script script(void)
+{
+	struct script s;
+
+	(void)pthread_mutex_lock(&script_lock);
+	s = next;
+	(void)pthread_mutex_unlock(&script_lock);
+	return s;
+}
 
 static void serve_body(struct server *s, int fd)
 {
+	struct script now;
 	char chunk[64];
 
 	if (!read_request(s, fd))
 		return;
+	now = script();
 	say(fd, "HTTP/1.1 200 OK\r\n");
-	if (body_kind == 'l')
-		(void)snprintf(chunk, sizeof chunk, "Content-Length: %zu\r\n\r\n", body_size);
+	if (now.kind == 'l')
+		(void)snprintf(chunk, sizeof chunk, "Content-Length: %zu\r\n\r\n", now.size);
 	else
 		(void)snprintf(chunk, sizeof chunk, "%s\r\n",
-			       body_kind == 'c' ? "Transfer-Encoding: chunked\r\n" : "");
+			       now.kind == 'c' ? "Transfer-Encoding: chunked\r\n" : "");
 	say(fd, chunk);
-	for (size_t i = 0; i < body_size; i++)
-		say(fd, body_kind == 'c' ? "1\r\nx\r\n" : "x");
-	if (body_kind == 'c')
+	for (size_t i = 0; i < now.size; i++)
+		say(fd, now.kind == 'c' ? "1\r\nx\r\n" : "x");
+	if (now.kind == 'c')
 		say(fd, "0\r\n\r\n");
 }
 
@@ -67,11 +93,10 @@ TEST(body__at_and_over_its_cap__however_it_is_framed)
 		struct https *h = new_client(NULL);
 		struct err e = { 0 };
 
-		body_kind = kinds[i];
-		body_size = BODY_MAX;
+		set_script(&(struct script){ .kind = kinds[i], .size = BODY_MAX });
 		CHECK_INT(get_capped(h, s->url, &fits, &e), 0);
 		CHECK_INT(fits.body.len, BODY_MAX);
-		body_size = BODY_MAX + 1;
+		set_script(&(struct script){ .kind = kinds[i], .size = BODY_MAX + 1 });
 		CHECK_ERR(get_capped(h, s->url, &over, &e), ERR_LIMIT, e, "over 1000 bytes");
 		CHECK_INT(e.code, CODE_NET_TOO_LARGE);
 		CHECK(!over.body.p);
@@ -268,19 +293,17 @@ TEST(resolver__unknown_name_and_silent_server__are_net_dns_and_the_deadline)
 	nap_ms(2600);
 }
 
-static char raw[300];
-
-/* The first bytes are sent, then the connection ends: in order, or by a reset. */
-static bool hard;
-
+/* Some bytes, then the connection ends: in order, or by a reset. */
 static void serve_raw(struct server *s, int fd)
 {
 	const struct linger off = { 1, 0 };
+	struct script now;
 
 	if (!read_request(s, fd))
 		return;
-	say(fd, raw);
-	if (hard) {
+	now = script();
+	say(fd, now.raw);
+	if (now.hard) {
 		nap_ms(50);
 		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
 	}
@@ -312,10 +335,11 @@ TEST(reply__cut_or_malformed__has_its_code)
 		struct https *h = new_client(NULL);
 		struct http_reply reply = { 0 };
 		struct err e = { 0 };
+		struct script now = { .hard = rows[i].hard };
 		int r;
 
-		(void)snprintf(raw, sizeof raw, "%s", rows[i].bytes);
-		hard = rows[i].hard;
+		(void)snprintf(now.raw, sizeof now.raw, "%s", rows[i].bytes);
+		set_script(&now);
 		r = get_within(h, s->url, "/x", 5000, &reply, &e);
 		if (r == 0 || e.code != rows[i].code || !strstr(e.msg, s->url))
 			test_fail(__FILE__, __LINE__, "row %zu: %d %s \"%s\"", i, r,
@@ -326,8 +350,11 @@ TEST(reply__cut_or_malformed__has_its_code)
 
 static void serve_redirect(struct server *s, int fd)
 {
-	while (read_request(s, fd))
-		say(fd, raw);
+	while (read_request(s, fd)) {
+		struct script now = script();
+
+		say(fd, now.raw);
+	}
 }
 
 TEST(redirect__of_any_kind__is_refused_and_not_followed)
@@ -338,9 +365,12 @@ TEST(redirect__of_any_kind__is_refused_and_not_followed)
 	struct https *h = new_client(NULL);
 
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
-		(void)snprintf(raw, sizeof raw,
+		struct script now = { .hard = false };
+
+		(void)snprintf(now.raw, sizeof now.raw,
 			       "HTTP/1.1 %d Elsewhere\r\nLocation: %s/stolen\r\nContent-Length: 0\r\n\r\n",
 			       statuses[i], target->url);
+		set_script(&now);
 		check_get_fails(h, s->url, 5000, CODE_NET_REDIRECT, "/stolen");
 	}
 	CHECK_INT(target->connections, 0);
