@@ -52,6 +52,25 @@ struct attester {
 	/* Record the digest, where the guest does that itself (PCR). NULL: the host does it. */
 	int (*bind)(const struct attester_env *env, struct view digest, struct err *e);
 
+	/*
+	 * Runtime measurements (attester/eventlog.h): extend a register with a digest, and read it.
+	 * Both or neither; NULL: the platform has no such registers. Any thread may call.
+	 *
+	 * reg     as callers number them (a TPM's PCR)
+	 * digest  of hash_len(log_hash) bytes, as the register
+	 *
+	 * Errors: eventlog.register (no such register, or not for events), the device's own. After
+	 * an error of extend the register may have been extended all the same: read it.
+	 */
+	int (*extend)(const struct attester_env *env, unsigned reg, struct view digest,
+		      struct err *e);
+	int (*read_register)(const struct attester_env *env, unsigned reg, struct digest *out,
+			     struct err *e);
+	/* The number that the log gives a register. NULL: its own. */
+	unsigned (*log_index)(unsigned reg);
+	enum hash_alg log_hash;
+	unsigned log_register; /* where nobody names one */
+
 	/* Trustee takes the initdata text only with a 32-byte digest (vTPM and TPM). */
 	bool text_needs_sha256;
 };

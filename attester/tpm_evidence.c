@@ -123,11 +123,73 @@ static int bind_digest(const struct attester_env *env, struct view digest, struc
 	return 0;
 }
 
+/* --- runtime measurements ------------------------------------------------------------------- */
+
+enum {
+	RC_LOCALITY = 0x907, /* TPM_RC_LOCALITY */
+	RC_MASK = 0xfff,     /* a code without its layer */
+	EVENT_PCR = 15,      /* why: attester/eventlog.h */
+};
+
+static int check_event_pcr(const struct attester_env *env, unsigned reg, struct err *e)
+{
+	int r = need_tpm(env, e);
+
+	if (r < 0)
+		return r;
+	if (reg >= TPM_PCRS)
+		return err_code(e, CODE_EVENTLOG_REGISTER, "PCR %u, allowed 0..%d", reg,
+				TPM_PCRS - 1);
+	if (reg == env->initdata_pcr)
+		return err_code(e, CODE_EVENTLOG_REGISTER,
+				"PCR %u has the initdata: an event in it would unbind that", reg);
+	return 0;
+}
+
+static int read_event_pcr(const struct attester_env *env, unsigned reg, struct digest *out,
+			  struct err *e)
+{
+	struct digest d = { .len = 32 };
+	int r = check_event_pcr(env, reg, e);
+
+	if (r == 0)
+		r = tpm_pcr_read(env->tpm, reg, d.b, e);
+	if (r == 0)
+		*out = d;
+	return r;
+}
+
+static int extend_event_pcr(const struct attester_env *env, unsigned reg, struct view digest,
+			    struct err *e)
+{
+	struct err why = { 0 };
+	int r = check_event_pcr(env, reg, e);
+
+	if (r < 0)
+		return r;
+	if (digest.len != 32)
+		return err_set(e, ERR_INTERNAL, "a digest of %zu bytes for PCR %u", digest.len, reg);
+	r = tpm_pcr_extend(env->tpm, reg, digest.p, &why);
+	if (r == 0)
+		return 0;
+	if (why.code == CODE_TPM_FAILED && (why.sys & RC_MASK) == RC_LOCALITY)
+		return err_code(e, CODE_EVENTLOG_REGISTER,
+				"PCR %u: the TPM lets no program in the guest extend it (locality 0)",
+				reg);
+	if (e)
+		*e = why;
+	return r;
+}
+
 const struct attester attester_tpm = {
 	.name = "tpm",
 	.detect = detect,
 	.evidence = evidence,
 	.binding = binding,
 	.bind = bind_digest,
+	.extend = extend_event_pcr,
+	.read_register = read_event_pcr,
+	.log_hash = HASH_SHA256,
+	.log_register = EVENT_PCR,
 	.text_needs_sha256 = true,
 };
