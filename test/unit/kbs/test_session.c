@@ -513,7 +513,32 @@ TEST(session_close__with_waiters__sends_them_home_and_ends_the_handshake_early)
 	CHECK_INT(atomic_load(&world.evidences), 0);
 }
 
-TEST(session_close__with_one_who_sleeps_and_one_entered__waits_for_both)
+static atomic_int entered, left_it;
+
+static void *stay_a_while(void *arg)
+{
+	session_enter(arg);
+	atomic_store(&entered, 1);
+	nap(200);
+	atomic_store(&left_it, 1);
+	session_leave(arg);
+	return NULL;
+}
+
+TEST(session_close__with_a_caller_at_work__waits_for_it)
+{
+	struct kbs_session *s = open_session(false);
+	pthread_t t;
+
+	CHECK_INT(pthread_create(&t, NULL, stay_a_while, s), 0);
+	while (!atomic_load(&entered))
+		nap(1);
+	session_close(s);
+	CHECK_INT(atomic_load(&left_it), 1);
+	(void)pthread_join(t, NULL);
+}
+
+TEST(session_sleep__stopped__ends_at_once)
 {
 	struct kbs_session *s = open_session(false);
 	int64_t since;
