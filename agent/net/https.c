@@ -16,8 +16,9 @@ enum {
 	MAX_MS = 24 * 3600 * 1000, /* libcurl silently drops a timeout that its type cannot hold */
 	DEAD_MS = 15 * 1000,       /* nothing that we sent was acknowledged: the path is gone */
 	PROBE_S = 5,
-	CLOCK_FLOOR_S = 1785542400,           /* 2026-08-01: no guest of ours ran before */
-	CLOCK_YEARS_S = 10 * 365 * 24 * 3600, /* nobody serves a certificate that ended so long ago */
+	CLOCK_FLOOR_S = 1785542400, /* 2026-08-01: no guest of ours ran before */
+	CLOCK_YEARS_S =
+		10 * 365 * 24 * 3600, /* nobody serves a certificate that ended so long ago */
 };
 
 struct https {
@@ -355,16 +356,19 @@ static int wrong_time(const struct https *h, const struct http_request *q, long 
 	clock_format(here, now);
 	clock_format(at, date);
 	if (!known)
-		return err_code(e, why == NOT_YET_VALID ? CODE_CLOCK_SKEW : CODE_TLS_EXPIRED,
-				"%s: a certificate that is not sent (the pinned root?) %s; here it is %s",
-				q->url, why == NOT_YET_VALID ? "does not count yet" : "has expired", here);
+		return err_code(
+			e, why == NOT_YET_VALID ? CODE_CLOCK_SKEW : CODE_TLS_EXPIRED,
+			"%s: a certificate that is not sent (the pinned root?) %s; here it is %s",
+			q->url, why == NOT_YET_VALID ? "does not count yet" : "has expired", here);
 	if (why == NOT_YET_VALID)
-		return err_code(e, CODE_CLOCK_SKEW, "%s: a certificate counts from %s; here it is %s",
-				q->url, at, here);
-	if (now < CLOCK_FLOOR_S || now - date > CLOCK_YEARS_S)
 		return err_code(e, CODE_CLOCK_SKEW,
-				"%s: a certificate counted until %s; here it is %s, which cannot be",
-				q->url, at, here);
+				"%s: a certificate counts from %s; here it is %s", q->url, at,
+				here);
+	if (now < CLOCK_FLOOR_S || now - date > CLOCK_YEARS_S)
+		return err_code(
+			e, CODE_CLOCK_SKEW,
+			"%s: a certificate counted until %s; here it is %s, which cannot be",
+			q->url, at, here);
 	return err_code(e, CODE_TLS_EXPIRED, "%s: a certificate counted until %s; here it is %s",
 			q->url, at, here);
 }
@@ -383,15 +387,17 @@ static int untrusted(const struct https *h, CURL *c, const struct http_request *
 }
 
 /*
- * The handshake failed. An error of another library of OpenSSL than the one for TLS (0A) means that
- * a signature does not verify: the pinned root has the name of the peer's, but another key.
+ * The handshake failed. An error of another library of OpenSSL than the one for TLS (0A) or the
+ * system (80) means that a signature does not verify: the pinned root has the name of the peer's,
+ * but another key.
  */
 static int no_handshake(const struct http_request *q, const char *text, struct err *e)
 {
 	const char *number = strstr(text, "error:");
+	bool network =
+		!number || strncmp(number + 6, "0A", 2) == 0 || strncmp(number + 6, "80", 2) == 0;
 
-	return err_code(e, number && strncmp(number + 6, "0A", 2) != 0 ? CODE_TLS_UNTRUSTED : CODE_TLS_FAILED,
-			"%s: %s", q->url, text);
+	return err_code(e, network ? CODE_TLS_FAILED : CODE_TLS_UNTRUSTED, "%s: %s", q->url, text);
 }
 
 /* Did libcurl try the proxy rather than the peer? Its text names whom it tried. */

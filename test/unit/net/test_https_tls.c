@@ -5,17 +5,20 @@
 #include <fcntl.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define DAY (24 * 3600L)
 
-static char dir[] = "/tmp/vouchsafe-tls-XXXXXX";
+static char dir[] = "/tmp/vouchsafe-tls-XXXXXX", extra_file[16] = "x";
 
 static void remove_dir(void)
 {
-	static const char *const files[] = { "key.pem", "chain.pem", "x", "keys.log" };
+	const char *const files[] = { "key.pem",  "chain.pem",           "x",
+				      "keys.log", "ca-certificates.crt", extra_file };
 	char path[128];
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -59,11 +62,15 @@ static struct certificate make(const struct certificate *by, const char *cn, con
 	CHECK(c.key != NULL && out != NULL);
 	CHECK_INT(X509_set_version(c.x, 2), 1);
 	CHECK_INT(ASN1_INTEGER_set(X509_get_serialNumber(c.x), ++serial), 1);
-	CHECK_INT(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *)cn, -1, -1, 0), 1);
+	CHECK_INT(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *)cn, -1, -1,
+					     0),
+		  1);
 	CHECK_INT(X509_set_issuer_name(c.x, by ? X509_get_subject_name(by->x) : name), 1);
-	CHECK(X509_gmtime_adj(X509_getm_notBefore(c.x), from) && X509_gmtime_adj(X509_getm_notAfter(c.x), to));
+	CHECK(X509_gmtime_adj(X509_getm_notBefore(c.x), from) &&
+	      X509_gmtime_adj(X509_getm_notAfter(c.x), to));
 	CHECK_INT(X509_set_pubkey(c.x, c.key), 1);
-	extend(c.x, by ? by->x : c.x, NID_basic_constraints, names ? "critical,CA:FALSE" : "critical,CA:TRUE");
+	extend(c.x, by ? by->x : c.x, NID_basic_constraints,
+	       names ? "critical,CA:FALSE" : "critical,CA:TRUE");
 	if (names)
 		extend(c.x, by ? by->x : c.x, NID_subject_alt_name, names);
 	if (key_ids) {
@@ -143,9 +150,10 @@ static struct tls_server serve(const struct certificate *leaf, const struct cert
 		(void)dup2(ends[1], 1);
 		(void)dup2(open("/dev/null", O_RDWR), 2);
 		if (chdir(dir) == 0)
-			(void)execl("/usr/bin/openssl", "openssl", "s_server", "-accept", "127.0.0.1:0",
-				    "-cert", "chain.pem", "-cert_chain", "chain.pem", "-key", "key.pem",
-				    "-WWW", "-cipher", "DEFAULT@SECLEVEL=0", more, (char *)NULL);
+			(void)execl("/usr/bin/openssl", "openssl", "s_server", "-accept",
+				    "127.0.0.1:0", "-cert", "chain.pem", "-cert_chain", "chain.pem",
+				    "-key", "key.pem", "-WWW", "-cipher", "DEFAULT@SECLEVEL=0",
+				    more, (char *)NULL);
 		_exit(127);
 	}
 	(void)close(ends[1]);
@@ -220,6 +228,38 @@ TEST(tls__pinned_root__is_accepted_and_the_only_one)
 	drop(&root), drop(&other), drop(&leaf);
 }
 
+/* Make the files of dir the system's roots, for this process alone. */
+static void pose_as_system_roots(const struct certificate *root)
+{
+	char hashed[16];
+
+	/* As libcurl of Debian finds them: one file of all, and a folder of one each by name. */
+	(void)snprintf(hashed, sizeof hashed, "%08lx.0", X509_subject_name_hash(root->x));
+	write_file("ca-certificates.crt", root->pem, "");
+	write_file(hashed, root->pem, "");
+	if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		test_skip("no mount namespace of its own");
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(dir, "/etc/ssl/certs", NULL, MS_BIND, NULL) < 0)
+		test_skip("nothing can be mounted over /etc/ssl/certs");
+	(void)snprintf(extra_file, sizeof extra_file, "%s", hashed);
+}
+
+TEST(tls__roots_of_the_system__do_not_count_when_one_is_pinned)
+{
+	struct certificate root = make(NULL, "system", NULL, -DAY, DAY);
+	struct certificate other = make(NULL, "pinned", NULL, -DAY, DAY);
+	struct certificate leaf = make(&root, "kbs", "IP:127.0.0.1", -DAY, DAY);
+	struct tls_server s = serve(&leaf, NULL, NULL);
+
+	pose_as_system_roots(&root);
+	/* They are the system's roots indeed. */
+	check_served(NULL, s.url);
+	check_refused(other.pem, s.url, CODE_TLS_UNTRUSTED, s.url);
+	stop(&s);
+	drop(&root), drop(&other), drop(&leaf);
+}
+
 /* A root made anew under its old name: the signature does not verify, which no retry changes. */
 TEST(tls__root_of_that_name_with_another_key__is_tls_untrusted)
 {
@@ -269,7 +309,8 @@ TEST(tls__intermediate__must_be_sent)
 TEST(tls__another_name__is_tls_name)
 {
 	struct certificate root = make(NULL, "root", NULL, -DAY, DAY);
-	struct certificate leaf = make(&root, "127.0.0.1", "DNS:kbs.example,IP:127.0.0.2", -DAY, DAY);
+	struct certificate leaf =
+		make(&root, "127.0.0.1", "DNS:kbs.example,IP:127.0.0.2", -DAY, DAY);
 	struct tls_server s = serve(&leaf, NULL, NULL);
 
 	check_refused(root.pem, s.url, CODE_TLS_NAME, "127.0.0.1");
