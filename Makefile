@@ -53,6 +53,8 @@ libs_base := -lcjson -lz -lm
 libs_crypto := -lcrypto
 libs_net := -lcurl
 libs_api := -lprotobuf-c
+# Of agent/api/rest.c alone; who does not call it does not pull it out of the archive.
+libs_rest := -lmicrohttpd
 libs_initdata := -lyaml
 libs_attester := -ltss2-esys -ltss2-mu -ltss2-rc
 libs_of = $(foreach r,$(1),$(libs_$(r)))
@@ -63,7 +65,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 protos := $(wildcard agent/api/proto/*.proto)
 gen := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(protos))
 
-programs := $(B)/vouchsafed $(B)/vouchsafe $(B)/vouchsafe-oci
+programs := $(B)/vouchsafed $(B)/vouchsafe $(B)/vouchsafe-oci $(B)/vouchsafe-rest
 unit_src := $(wildcard test/unit/*/test_*.c)
 units := $(patsubst test/unit/%.c,$(B)/unit/%,$(unit_src))
 fuzzers := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
@@ -115,6 +117,9 @@ $(B)/vouchsafe: $(call obj,$(vouchsafe_src)) $(call archives_of,$(needs_setup))
 oci_rooms := setup initdata mounts api crypto base
 $(B)/vouchsafe-oci: $(call obj,$(oci_src)) $(call archives_of,$(oci_rooms))
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(oci_rooms)) -o $@
+rest_src := agent/daemon/vouchsafe-rest.c agent/daemon/rest_socket.c agent/daemon/sandbox.c
+$(B)/vouchsafe-rest: $(call obj,$(rest_src)) $(call archives_of,$(needs_api))
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_api)) $(libs_rest) -lseccomp -o $@
 
 # --- unit tests: one binary a file, linked with only what its room may use ----
 define unit_rule
@@ -154,7 +159,7 @@ $(B)/man/vouchsafe-codes.7: agent/man/codes.sh $(B)/vouchsafe
 	sh agent/man/codes.sh $(B)/vouchsafe | scdoc > $@
 
 # --- what people call ---------------------------------------------------------
-#: make            build vouchsafed, vouchsafe and vouchsafe-oci (DEV=1: a development build)
+#: make            build the programs (DEV=1: a development build)
 #: make demo       install what is missing and run the main job end to end
 demo:
 	@sh test/demo/demo.sh
@@ -190,7 +195,7 @@ man: $(man)
 install: all man
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/vouchsafe
 	install -s -m 0755 $(B)/vouchsafe $(B)/vouchsafe-oci $(DESTDIR)$(PREFIX)/bin/
-	install -s -m 0755 $(B)/vouchsafed $(DESTDIR)$(PREFIX)/libexec/vouchsafe/
+	install -s -m 0755 $(B)/vouchsafed $(B)/vouchsafe-rest $(DESTDIR)$(PREFIX)/libexec/vouchsafe/
 	for m in $(notdir $(man)); do \
 		d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; \
 		install -d $$d && install -m 0644 $(B)/man/$$m $$d/ || exit 1; \

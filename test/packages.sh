@@ -4,7 +4,8 @@
 #   test/packages.sh [--print] build|demo|check|ci
 set -eu
 build="gcc make libc6-dev libcurl4-openssl-dev libssl-dev libcjson-dev libtss2-dev zlib1g-dev
-libprotobuf-c-dev protobuf-c-compiler libseccomp-dev libyaml-dev"
+libprotobuf-c-dev protobuf-c-compiler libseccomp-dev libyaml-dev
+libmicrohttpd-dev"
 demo="$build swtpm runc busybox-static python3 python3-jwcrypto python3-cryptography mount"
 check="$demo git tpm2-tools jose openssl protobuf-compiler iproute2 procps libcap2-bin gdb
 podman conmon netavark containerd crun scdoc man-db"

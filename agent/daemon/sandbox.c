@@ -50,7 +50,19 @@ static int drop_capabilities(struct err *e)
 	return 0;
 }
 
-int sandbox_drop(struct err *e)
+size_t sandbox_memlock(size_t want)
+{
+	struct rlimit limit, more;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
+		return 0;
+	more = (struct rlimit){ want, limit.rlim_max > want ? limit.rlim_max : want };
+	if (limit.rlim_cur < want && setrlimit(RLIMIT_MEMLOCK, &more) == 0)
+		return want;
+	return limit.rlim_cur < SIZE_MAX ? (size_t)limit.rlim_cur : SIZE_MAX;
+}
+
+int sandbox_drop_to(uid_t uid, gid_t gid, struct err *e)
 {
 	int r;
 
@@ -60,15 +72,20 @@ int sandbox_drop(struct err *e)
 			return r;
 		if (setgroups(0, NULL) < 0)
 			return err_sys(e, errno, "setgroups");
-		if (setresgid(SANDBOX_GID, SANDBOX_GID, SANDBOX_GID) < 0)
+		if (setresgid(gid, gid, gid) < 0)
 			return err_sys(e, errno, "setresgid");
-		if (setresuid(SANDBOX_UID, SANDBOX_UID, SANDBOX_UID) < 0)
+		if (setresuid(uid, uid, uid) < 0)
 			return err_sys(e, errno, "setresuid");
 		/* The change of user cleared it. */
 		if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 			return err_sys(e, errno, "prctl(PR_SET_DUMPABLE)");
 	}
 	return drop_capabilities(e);
+}
+
+int sandbox_drop(struct err *e)
+{
+	return sandbox_drop_to(SANDBOX_UID, SANDBOX_GID, e);
 }
 
 static const int allowed[] = {
@@ -91,7 +108,7 @@ static const int allowed[] = {
 	SCMP_SYS(clock_getres), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(sched_yield),
 	SCMP_SYS(sched_getaffinity), SCMP_SYS(restart_syscall),
 	/* sockets; families are filtered below */
-	SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4),
+	SCMP_SYS(connect), SCMP_SYS(accept), SCMP_SYS(accept4),
 	SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt),
 	SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg),
 	SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg), SCMP_SYS(shutdown),
@@ -105,25 +122,40 @@ static const int allowed[] = {
 	SCMP_SYS(getrusage), SCMP_SYS(times),
 };
 
+/* Of a daemon that opens sockets of any kind. */
+static const int networked[] = { SCMP_SYS(bind), SCMP_SYS(listen) };
+
 static void release(scmp_filter_ctx *ctx)
 {
 	if (*ctx)
 		seccomp_release(*ctx);
 }
 
-static int build(scmp_filter_ctx ctx)
+static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)
 {
-	static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
-	int r;
+	int r = 0;
 
-	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(allowed); i++) {
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0);
 		/* A call that this architecture lacks needs no rule. */
 		if (r == -EDOM || r == -EFAULT)
 			r = 0;
 	}
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(families); i++)
+	return r;
+}
+
+static int build(scmp_filter_ctx ctx, bool local)
+{
+	static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
+	size_t n_families = local ? 1 : ARRAY_LEN(families);
+	int r;
+
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (r == 0)
+		r = allow(ctx, allowed, ARRAY_LEN(allowed));
+	if (r == 0 && !local)
+		r = allow(ctx, networked, ARRAY_LEN(networked));
+	for (size_t i = 0; r == 0 && i < n_families; i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
 	if (r == 0)
@@ -138,7 +170,7 @@ static int build(scmp_filter_ctx ctx)
 	return r == 0 ? seccomp_load(ctx) : r;
 }
 
-int sandbox_syscalls(struct err *e)
+static int filter(bool local, struct err *e)
 {
 	__attribute__((cleanup(release))) scmp_filter_ctx ctx = NULL;
 	int r;
@@ -149,8 +181,18 @@ int sandbox_syscalls(struct err *e)
 	ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	if (!ctx)
 		return err_set(e, ERR_NOMEM, "no memory for the system call filter");
-	r = build(ctx);
+	r = build(ctx, local);
 	if (r < 0)
 		return err_sys(e, -r, "system call filter");
 	return 0;
+}
+
+int sandbox_syscalls(struct err *e)
+{
+	return filter(false, e);
+}
+
+int sandbox_syscalls_local(struct err *e)
+{
+	return filter(true, e);
 }

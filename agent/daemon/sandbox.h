@@ -4,6 +4,7 @@
 
 #include "agent/base/err.h"
 
+#include <stddef.h>
 #include <sys/types.h>
 
 /* What a daemon gives up, in this order: limits first, privilege, then system calls. */
@@ -11,6 +12,9 @@
 /* The user a daemon becomes when it was started as root without a unit that does it. */
 #define SANDBOX_UID 64733
 #define SANDBOX_GID 64733
+
+/* The user of vouchsafe-rest: not the one that holds the keys, but of the group that may call it. */
+#define SANDBOX_REST_UID 64734
 
 /*
  * No core dumps, no ptrace by equals (PR_SET_DUMPABLE 0), no new privileges.
@@ -24,10 +28,25 @@ int sandbox_limits(struct err *e) MUST_CHECK;
  */
 int sandbox_drop(struct err *e) MUST_CHECK;
 
+/* The same with another user and group. Errors: ERR_SYSTEM. */
+int sandbox_drop_to(uid_t uid, gid_t gid, struct err *e) MUST_CHECK;
+
+/*
+ * Let this process lock that many bytes, also after it has given up root. As root it raises the
+ * limit if it may; otherwise the unit has said it with LimitMEMLOCK=. Returns the limit in force.
+ */
+size_t sandbox_memlock(size_t want);
+
 /*
  * Allow the system calls of a threaded network daemon on all threads and answer EPERM to
  * every other: no exec, no new process, no mount, no ptrace, no module. Errors: ERR_SYSTEM.
  */
 int sandbox_syscalls(struct err *e) MUST_CHECK;
+
+/*
+ * The same for a daemon that has its listening socket already: new sockets are unix sockets,
+ * and nothing is bound, so that it connects to nobody outside the guest. Errors: ERR_SYSTEM.
+ */
+int sandbox_syscalls_local(struct err *e) MUST_CHECK;
 
 #endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/api/aa_client.h"
+#include "agent/api/rest.h"
+#include "agent/base/fs.h"
+#include "agent/base/log.h"
+#include "agent/base/notify.h"
+#include "agent/base/version.h"
+#include "agent/daemon/rest_socket.h"
+#include "agent/daemon/sandbox.h"
+#include "agent/setup/guest.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+
+/* Exit codes, as in vouchsafe-rest(8). */
+enum { OK = 0, FEATURES = 1, USAGE = 64, SYSTEM = 71 };
+
+enum {
+	DRAIN_MS = 10 * 1000,
+	SWEEP_MS = 1000,     /* with somebody connected */
+	QUIET_MS = 5 * 1000, /* without */
+	LOG_WINDOW_MS = 10 * 1000,
+	LOG_LINES = 20, /* of failed calls in a window: a pod must not fill the journal */
+};
+
+/* What all threads of the pool may hold, and the answers that clients have not taken yet. */
+static const size_t calls_bytes = (size_t)(REST_LOCAL + REST_TRUSTEE) * SECRET_MAX;
+static const size_t held_bytes = 24u << 20;
+
+struct options {
+	const char *bind, *features, *cdh_addr, *aa_addr, *root;
+	bool without_key;
+	enum log_level level;
+};
+
+static void help(void)
+{
+	printf("Usage: vouchsafe-rest [-b IP:PORT] [-f FEATURES] [-c ADDR] [-a ADDR]\n\n"
+	       "Serves the pod's containers over HTTP on a loopback address: resources, tokens, "
+	       "evidence and\n"
+	       "the event log, each from vouchsafed's sockets. Takes its listening socket from\n"
+	       "vouchsafe-rest.socket where that passes one.\n\n"
+	       "Options:\n"
+	       "  -b, --bind IP:PORT       loopback only; default 127.0.0.1:8006\n"
+	       "  -f, --features WORD      resource (default), attestation or all\n"
+	       "  -c, --cdh_addr ADDR      default unix://" GUEST_CDH_SOCKET "\n"
+	       "  -a, --aa_addr ADDR       default unix://" AA_SOCKET "\n"
+	       "      --token-without-key  /aa/token gives the token without its private key\n"
+	       "      --log LEVEL          error, warn, info (default) or debug\n"
+	       "      --version            version and build\n%s\n"
+	       "See vouchsafe-rest(8).\n",
+	       version_is_dev ? "      --root DIR           prefix of the sockets' paths "
+				"(development builds)\n"
+			      : "");
+}
+
+enum { OPT_VERSION = 256, OPT_WITHOUT_KEY, OPT_LOG, OPT_ROOT };
+
+static const struct option long_options[] = {
+	{ "bind", required_argument, NULL, 'b' },
+	{ "features", required_argument, NULL, 'f' },
+	{ "cdh_addr", required_argument, NULL, 'c' },
+	{ "aa_addr", required_argument, NULL, 'a' },
+	{ "token-without-key", no_argument, NULL, OPT_WITHOUT_KEY },
+	{ "log", required_argument, NULL, OPT_LOG },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "help", no_argument, NULL, 'h' },
+	{ "root", required_argument, NULL, OPT_ROOT },
+	{ 0 },
+};
+
+static int refuse(const char *what)
+{
+	fprintf(stderr, "vouchsafe-rest: %s; see --help\n", what);
+	return USAGE;
+}
+
+/* -1 to go on, else the exit code. */
+static int parse(struct options *o, int argc, char **argv)
+{
+	struct err e;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "b:f:c:a:h", long_options, NULL)) != -1) {
+		if (c == 'b') {
+			o->bind = optarg;
+		} else if (c == 'f') {
+			o->features = optarg;
+		} else if (c == 'c') {
+			o->cdh_addr = optarg;
+		} else if (c == 'a') {
+			o->aa_addr = optarg;
+		} else if (c == OPT_WITHOUT_KEY) {
+			o->without_key = true;
+		} else if (c == OPT_ROOT && version_is_dev) {
+			o->root = optarg;
+		} else if (c == 'h') {
+			help();
+			return OK;
+		} else if (c == OPT_VERSION) {
+			printf("vouchsafe-rest %s\n", version_text);
+			return OK;
+		} else if (c == OPT_LOG) {
+			if (log_level_parse(&o->level, optarg, &e) < 0)
+				return refuse(e.msg);
+		} else {
+			return refuse(c == OPT_ROOT ? "--root is for development builds"
+						    : "bad option");
+		}
+	}
+	return optind == argc ? -1 : refuse("unexpected argument");
+}
+
+/* --- what is logged --------------------------------------------------------------------- */
+
+struct failures {
+	pthread_mutex_t lock;
+	int64_t window; /* when it began */
+	unsigned lines, dropped;
+};
+
+/* Called by the threads of the pool. */
+static void on_failed(void *ctx, const char *what, const struct err *e)
+{
+	struct failures *f = ctx;
+	int64_t now = clock_boot_ms();
+	unsigned dropped = 0;
+	bool say;
+
+	(void)pthread_mutex_lock(&f->lock);
+	if (now - f->window > LOG_WINDOW_MS) {
+		dropped = f->dropped;
+		f->window = now;
+		f->lines = f->dropped = 0;
+	}
+	say = f->lines < LOG_LINES;
+	f->lines += say;
+	f->dropped += !say;
+	(void)pthread_mutex_unlock(&f->lock);
+	if (dropped > 0)
+		log_warn("failed calls were not logged", "count=%u", dropped);
+	if (say)
+		log_warn("call failed", "route=%s code=%s kind=%s side=%s what=\"%s\"", what,
+			 err_name(e), err_kind_name(e->kind),
+			 err_side_name(err_entry(e->code)->side), e->msg);
+}
+
+static void tell_status(struct rest *r)
+{
+	struct rest_stats s;
+	char text[256];
+
+	rest_stats(r, &s);
+	(void)snprintf(text, sizeof text,
+		       "STATUS=%u connections, %llu requests, %llu connections cut, %llu refused",
+		       s.conns.connections, (unsigned long long)s.requests,
+		       (unsigned long long)s.conns.cut, (unsigned long long)s.conns.refused);
+	(void)notify_send(text, NULL);
+}
+
+/* --- the service -------------------------------------------------------------------------- */
+
+static int wait_for_end(struct rest *r, int signals)
+{
+	struct pollfd p = { .fd = signals, .events = POLLIN };
+	struct rest_stats s;
+	int64_t told = 0;
+
+	for (;;) {
+		int n;
+
+		rest_stats(r, &s);
+		n = poll(&p, 1, s.conns.connections > 0 ? SWEEP_MS : QUIET_MS);
+		if (n > 0 || (n < 0 && errno != EINTR))
+			return OK;
+		rest_sweep(r);
+		if (clock_boot_ms() - told >= QUIET_MS) {
+			tell_status(r);
+			told = clock_boot_ms();
+		}
+	}
+}
+
+static int serve(struct rest_config *config, const char *where, int signals, struct err *e)
+{
+	size_t lockable = sandbox_memlock(calls_bytes + held_bytes);
+	struct rest *r = NULL;
+	int result;
+
+	if (lockable < calls_bytes + held_bytes)
+		log_warn("several large secrets at once will not find locked memory",
+			 "limit=%zu want=%zu", lockable, calls_bytes + held_bytes);
+	/* Who does not read must not take from the calls what little there is. */
+	config->held_max = lockable / 4 < held_bytes ? lockable / 4 : held_bytes;
+	if ((result = sandbox_drop_to(SANDBOX_REST_UID, SANDBOX_GID, e)) < 0 ||
+	    (result = sandbox_syscalls_local(e)) < 0 || (result = rest_start(&r, config, e)) < 0)
+		return result;
+	if (version_is_dev)
+		log_warn("DEVELOPMENT build", "version=\"%s\"", version_text);
+	log_info("serving", "address=%s features=%s token_key=%s", where,
+		 rest_features_name(config->backend.features),
+		 config->backend.token_without_key ? "withheld" : "given");
+	(void)notify_send("READY=1", NULL);
+	(void)wait_for_end(r, signals);
+	log_info("stopping", "drain_ms=%d", DRAIN_MS);
+	(void)notify_send("STOPPING=1", NULL);
+	if (rest_stop(r, deadline_in(DRAIN_MS), e) < 0)
+		log_err(LOG_LEVEL_WARN, "requests were cut off", e);
+	return 0;
+}
+
+static int block_signals(struct err *e)
+{
+	sigset_t set;
+	int fd;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+		return err_sys(e, errno, "block signals");
+	(void)signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	return fd >= 0 ? fd : err_sys(e, errno, "signalfd");
+}
+
+/* The socket's path of unix://PATH below root, malloc'd; NULL when it is no such address. */
+static char *path_of(const struct options *o, const char *addr)
+{
+	static const char scheme[] = "unix://";
+	const char *path = addr + sizeof scheme - 1;
+
+	if (strncmp(addr, scheme, sizeof scheme - 1) != 0 || path[0] != '/')
+		return NULL;
+	return fs_join(o->root, path);
+}
+
+static int run(const struct options *o, struct rest_config *config)
+{
+	char where[REST_SOCKET_TEXT];
+	struct err e;
+	int signals = block_signals(&e);
+	int r = signals < 0 ? signals : sandbox_limits(&e);
+
+	if (r == 0)
+		r = rest_socket(&config->listen_fd, o->bind, where, &e);
+	if (r == -ERR_USAGE)
+		return refuse(e.msg);
+	if (r == 0)
+		r = serve(config, where, signals, &e);
+	if (r == 0)
+		return OK;
+	log_err(LOG_LEVEL_ERROR, "cannot serve", &e);
+	return SYSTEM;
+}
+
+int main(int argc, char **argv)
+{
+	static struct failures failures = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct options o = { .bind = "127.0.0.1:8006",
+			     .features = "resource",
+			     .cdh_addr = "unix://" GUEST_CDH_SOCKET,
+			     .aa_addr = "unix://" AA_SOCKET,
+			     .level = LOG_LEVEL_INFO };
+	char version[160];
+	struct rest_config config = { .listen_fd = -1 };
+	struct rest_backend_config *b = &config.backend;
+	struct err e;
+	int r = parse(&o, argc, argv);
+	cleanup_free char *cdh = path_of(&o, o.cdh_addr), *aa = path_of(&o, o.aa_addr);
+
+	if (r >= 0)
+		return r;
+	log_set_level(o.level);
+	if (rest_features_parse(&b->features, o.features, &e) < 0) {
+		log_err(LOG_LEVEL_ERROR, "bad option", &e);
+		return FEATURES;
+	}
+	if (!cdh || !aa || strlen(cdh) > RPC_PATH_MAX || strlen(aa) > RPC_PATH_MAX)
+		return refuse("an address of a service must be unix:// and an absolute path");
+	(void)snprintf(version, sizeof version, "Guest Components Version: vouchsafe %s",
+		       version_text);
+	b->cdh = (struct rest_service){ o.cdh_addr, cdh };
+	b->aa = (struct rest_service){ o.aa_addr, aa };
+	b->version = version;
+	b->token_without_key = o.without_key;
+	b->failed = on_failed;
+	b->ctx = &failures;
+	return run(&o, &config);
+}
