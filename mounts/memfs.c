@@ -100,13 +100,17 @@ static int mount_memory(const char *path, size_t max, struct err *e)
 {
 	char options[96];
 
+	/*
+	 * No nosuid or nodev: in a user namespace the flags of a bind mount's source are locked, and
+	 * runc 1.1.5 fails to remount it with the options of the container.
+	 */
 	(void)snprintf(options, sizeof options, "noswap,mode=0700,size=%zu", max);
-	if (mount("vouchsafe", path, "tmpfs", MS_NOSUID | MS_NODEV, options) == 0)
+	if (mount("vouchsafe", path, "tmpfs", 0, options) == 0)
 		return 0;
 	if (errno == EPERM || errno == EACCES)
 		return err_code(e, CODE_OCI_NEEDS_ROOT, "mount on %s: %s", path,
 				strerrorname_np(errno));
-	if (mount("vouchsafe", path, "ramfs", MS_NOSUID | MS_NODEV, "mode=0700") < 0)
+	if (mount("vouchsafe", path, "ramfs", 0, "mode=0700") < 0)
 		return err_code(e, CODE_OCI_MEMORY, "mount ramfs on %s: %s", path,
 				strerrorname_np(errno));
 	return 0;

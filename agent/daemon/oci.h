@@ -187,7 +187,10 @@ struct oci_watch {
  */
 int oci_wait(int pid, const struct oci_watch *watch, void (*winch)(void *ctx), void *ctx);
 
-/* Keep signals that come while waiting, for the process that is waited for when this is off again. */
+/*
+ * Keep signals that come while waiting, for the process that is waited for when this is off again.
+ * A child started meanwhile gets a process group of its own, so that the terminal's miss it too.
+ */
 void oci_hold_signals(bool hold);
 
 /*

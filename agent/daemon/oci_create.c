@@ -131,16 +131,21 @@ static int call(struct oci *o, const char *verb, const char *option)
 {
 	cleanup_oci_argv struct oci_argv v = { 0 };
 	struct err e;
-	int pid;
+	int pid, code;
 
 	oci_argv_globals(&v, o);
 	oci_argv_add(&v, verb);
 	if (option)
 		oci_argv_add(&v, option);
 	oci_argv_add(&v, o->id);
+	/* What comes meanwhile is for the container and must not cut this short. */
+	oci_hold_signals(true);
 	if (oci_argv_check(&v, &e) < 0 || oci_spawn(&pid, v.v, &OCI_STDIO_OURS, &e) < 0)
-		return oci_fail(o, &e, "", 1);
-	return oci_wait(pid, NULL, NULL, NULL);
+		code = oci_fail(o, &e, "", 1);
+	else
+		code = oci_wait(pid, NULL, NULL, NULL);
+	oci_hold_signals(false);
+	return code;
 }
 
 /* The runtime's `create` is over: erase the environment, or everything. Returns the exit code. */
@@ -182,7 +187,7 @@ int oci_create(struct oci *o)
 struct running {
 	struct making making;
 	struct oci_relay *relay; /* NULL when detached */
-	bool detach, keep;
+	bool detach, keep, no_subreaper;
 	int init;                /* the container's first process */
 };
 
@@ -248,6 +253,8 @@ static int run_create(struct oci *o, struct running *r, struct err *e)
 	if ((k = oci_argv_check(&v, e)) < 0 || (k = oci_spawn(&pid, v.v, &io, e)) < 0)
 		return k;
 	k = oci_wait(pid, NULL, NULL, NULL);
+	if (r->no_subreaper)
+		(void)prctl(PR_SET_CHILD_SUBREAPER, 0);
 	if (k != 0)
 		return k;
 	return read_pid(&r->init, pid_file && pid_file[0] ? pid_file : own_pid_file, e);
@@ -256,11 +263,10 @@ static int run_create(struct oci *o, struct running *r, struct err *e)
 static int run_flags(struct running *r, struct err *e)
 {
 	const char *console = oci_args_value(&r->making.args, OPT_CONSOLE_SOCKET);
-	bool orphans;
 	int k = oci_args_flag(&r->detach, &r->making.args, OPT_DETACH, e);
 
 	if (k < 0 || (k = oci_args_flag(&r->keep, &r->making.args, OPT_KEEP, e)) < 0 ||
-	    (k = oci_args_flag(&orphans, &r->making.args, OPT_NO_SUBREAPER, e)) < 0)
+	    (k = oci_args_flag(&r->no_subreaper, &r->making.args, OPT_NO_SUBREAPER, e)) < 0)
 		return k;
 	if (console && console[0] && !r->detach)
 		return err_code(e, CODE_OCI_OPTION, "--console-socket of run needs --detach");
@@ -284,11 +290,9 @@ static int run_started(struct oci *o, struct running *r)
 {
 	int code;
 
-	/* It may end before `start` returns, and what comes for it meanwhile must not end `start`. */
+	/* It may end before `start` returns. */
 	oci_expect(r->init);
-	oci_hold_signals(true);
 	code = call(o, "start", NULL);
-	oci_hold_signals(false);
 	if (code != 0)
 		return undo(o, r, code);
 	if (r->detach)

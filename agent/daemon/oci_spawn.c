@@ -132,6 +132,11 @@ static void become(char *const *argv, const struct oci_stdio *io, pid_t us)
 			_exit(EXIT_CANNOT);
 	(void)sigaction(SIGCHLD, &child_before, NULL);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	/* Held signals are not for this child: also not those that the terminal sends to our group. */
+	if (held.on) {
+		(void)setpgid(0, 0);
+		(void)signal(SIGTTOU, SIG_IGN);
+	}
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != us)
 		_exit(EXIT_CANNOT);
 	hand_over_listen_pid(us);

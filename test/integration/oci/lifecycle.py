@@ -177,6 +177,30 @@ def run_detach__pid_file_and_streams__keep_their_meaning(build):
         b.nothing_left()
 
 
+def run__without_subreaper__still_has_the_exit_code(build):
+    with Box(build) as b:
+        r = b.oci("run", "--no-subreaper", "--no-pivot", "--bundle", b.secret_bundle(["sh", "-c", "echo $SECRET; exit 6"]), "c")
+        assert (r.stdout, r.returncode) == (b.env_canary + "\n", 6), r
+
+
+def run__user_namespace__sees_the_files_as_the_original_would_be_seen(build):
+    with Box(build) as b:
+        def mapped(spec):
+            spec["linux"]["namespaces"].append({"type": "user"})
+            spec["linux"]["uidMappings"] = spec["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 1000}]
+        b.tmp.chmod(0o755)
+        for name in ("a", "b"):
+            (b.rootfs() / "tmp" / name).touch()
+        for name, mode in (("open", 0o444), ("closed", 0o400)):
+            (b.tmp / name).write_text("sealed.file.f.f")
+            (b.tmp / name).chmod(mode)
+        os.chown(b.tmp / "closed", 100000, 100000)
+        r = b.oci("run", "-b", b.bundle(["sh", "-c", "echo $S; cat /tmp/a; echo; cat /tmp/b"], env=["S=sealed.env.e.e"], change=mapped,
+                                        mounts=[(b.tmp / "open", "/tmp/a"), (b.tmp / "closed", "/tmp/b")]), "c")
+        assert r.stdout == f"{b.env_canary}\n{b.file_canary}\n{b.file_canary}", r
+        b.nothing_left()
+
+
 def run_keep__stopped_container__stays_until_deleted(build):
     with Box(build) as b:
         r = b.oci("run", "--keep", "--bundle", b.secret_bundle(["sh", "-c", "exit 3"]), "c")
