@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/api/cdh.h"
+#include "agent/api/wire.h"
+#include "test/test.h"
+
+static struct {
+	int unseals, cached, resources, failures;
+	char method[32], name[64], text[256];
+	enum err_code code;
+} saw;
+
+static int give(struct secret *out, struct err *e)
+{
+	int r = secret_alloc(out, 4, e);
+
+	return r < 0 ? r : secret_append(out, "open", 4, e);
+}
+
+static void note(const char *name, struct view text)
+{
+	(void)snprintf(saw.name, sizeof saw.name, "%s", name ?: "-");
+	(void)snprintf(saw.text, sizeof saw.text, "%.*s", VIEW_ARG(text));
+}
+
+static int fake_unseal(void *ctx, const char *name, struct view sealed, struct deadline d,
+		       struct secret *out, struct err *e)
+{
+	(void)ctx;
+	saw.unseals++;
+	note(name, sealed);
+	if (view_is(sealed, "bad"))
+		return err_code(e, CODE_SEALED_SIGNATURE, "kid kbs:///a/b/c");
+	CHECK_INT(d.at_ms, 12345);
+	return give(out, e);
+}
+
+static int fake_cached(void *ctx, const char *name, struct view sealed, struct secret *out,
+		       struct err *e)
+{
+	(void)ctx;
+	saw.cached++;
+	note(name, sealed);
+	if (view_is(sealed, "swapped"))
+		return err_code(e, CODE_SEALED_BIND_MISMATCH, "DB_PASSWORD");
+	return view_is(sealed, "hit") ? give(out, e) : CDH_NOT_HERE;
+}
+
+static int fake_resource(void *ctx, struct view uri, struct deadline d, struct secret *out,
+			 struct err *e)
+{
+	(void)ctx;
+	(void)d;
+	saw.resources++;
+	note(NULL, uri);
+	if (!view_starts(uri, "kbs://"))
+		return err_code(e, CODE_KBS_URI, "no scheme");
+	return give(out, e);
+}
+
+static void fake_failed(void *ctx, const char *method, const struct api_call *call,
+			const struct err *e)
+{
+	(void)ctx;
+	(void)call;
+	saw.failures++;
+	saw.code = e->code;
+	(void)snprintf(saw.method, sizeof saw.method, "%s", method);
+}
+
+static struct cdh_backend backend = { .unseal = fake_unseal,
+				      .unseal_cached = fake_cached,
+				      .get_resource = fake_resource,
+				      .failed = fake_failed };
+static struct api_method cdh[CDH_METHODS];
+
+static const struct api_method *method(const char *service, const char *name)
+{
+	cdh_methods(cdh, &backend);
+	for (size_t i = 0; i < CDH_METHODS; i++)
+		if (strcmp(cdh[i].service, service) == 0 && strcmp(cdh[i].method, name) == 0)
+			return &cdh[i];
+	test_fail(__FILE__, __LINE__, "no method %s/%s", service, name);
+}
+
+struct outcome {
+	enum api_status status;
+	char text[API_STATUS_TEXT];
+	struct api_result result;
+};
+
+static struct outcome call(const char *service, const char *name, bool local, struct view payload)
+{
+	const struct api_method *m = method(service, name);
+	struct outcome o = { .result.message = BUF_MAX(4096) };
+	struct api_call c = { .deadline = { 12345 }, .payload = payload, .name = "DB" };
+
+	o.status = (local ? m->handle_local : m->handle)(m->ctx, &c, &o.result, o.text);
+	return o;
+}
+
+#define PAYLOAD(s) ((struct view){ (const uint8_t *)(s), sizeof(s) - 1 })
+
+TEST(cdh_unseal__good__is_a_secret_in_field_1)
+{
+	struct outcome o = call("api.SealedSecretService", "UnsealSecret", false,
+				PAYLOAD("\x0a\x03yes"));
+
+	CHECK_INT(o.status, API_OK);
+	CHECK_INT(o.result.secret_field, 1);
+	CHECK_INT(o.result.message.len, 0);
+	CHECK(secret_eq(&o.result.secret, "open", 4));
+	CHECK(strcmp(saw.name, "DB") == 0 && strcmp(saw.text, "yes") == 0);
+	CHECK_INT(saw.failures, 0);
+	secret_done(&o.result.secret);
+}
+
+TEST(cdh_unseal__failure__is_13_with_upstreams_text_then_ours)
+{
+	struct outcome o = call("api.SealedSecretService", "UnsealSecret", false,
+				PAYLOAD("\x0a\x03" "bad"));
+
+	CHECK_INT(o.status, API_INTERNAL);
+	CHECK(strcmp(o.text, "[CDH] [ERROR]: Unseal Secret failed: sealed.signature: "
+			     "kid kbs:///a/b/c") == 0);
+	CHECK(o.result.secret.p == NULL);
+	CHECK_INT(saw.failures, 1);
+	CHECK_INT(saw.code, CODE_SEALED_SIGNATURE);
+	CHECK(strcmp(saw.method, "UnsealSecret") == 0);
+}
+
+TEST(cdh_unseal__at_hand__is_answered_without_trustee)
+{
+	struct outcome o = call("api.SealedSecretService", "UnsealSecret", true,
+				PAYLOAD("\x0a\x03hit"));
+
+	CHECK_INT(o.status, API_OK);
+	CHECK(secret_eq(&o.result.secret, "open", 4));
+	secret_done(&o.result.secret);
+	o = call("api.SealedSecretService", "UnsealSecret", true, PAYLOAD("\x0a\x04miss"));
+	CHECK_INT(o.status, API_NOT_LOCAL);
+	CHECK(o.result.secret.p == NULL);
+	o = call("api.SealedSecretService", "UnsealSecret", true, PAYLOAD("\x0a\x07swapped"));
+	CHECK_INT(o.status, API_INTERNAL);
+	CHECK(strstr(o.text, "failed: sealed.bind-mismatch: DB_PASSWORD") != NULL);
+	CHECK_INT(saw.unseals, 0);
+	CHECK_INT(saw.cached, 3);
+}
+
+TEST(cdh_unseal__no_cache__has_no_local_way)
+{
+	backend.unseal_cached = NULL;
+	CHECK(method("api.SealedSecretService", "UnsealSecret")->handle_local == NULL);
+}
+
+TEST(cdh__payload_that_does_not_decode__is_code_2)
+{
+	static const char *const names[][2] = { { "api.SealedSecretService", "UnsealSecret" },
+						{ "api.GetResourceService", "GetResource" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct outcome o = call(names[i][0], names[i][1], false, PAYLOAD("\x0a\x09short"));
+
+		CHECK_INT(o.status, API_UNKNOWN);
+		CHECK(strncmp(o.text, "api.malformed: the payload is not a", 35) == 0);
+	}
+	CHECK_INT(saw.unseals + saw.resources + saw.failures, 0);
+}
+
+TEST(cdh_get_resource__good_and_bad)
+{
+	struct outcome o = call("api.GetResourceService", "GetResource", false,
+				PAYLOAD("\x0a\x0ckbs:///a/b/c"));
+
+	CHECK_INT(o.status, API_OK);
+	CHECK(secret_eq(&o.result.secret, "open", 4));
+	CHECK(strcmp(saw.text, "kbs:///a/b/c") == 0);
+	secret_done(&o.result.secret);
+	o = call("api.GetResourceService", "GetResource", false, PAYLOAD("\x0a\x01x"));
+	CHECK_INT(o.status, API_INTERNAL);
+	CHECK(strcmp(o.text, "[CDH] [ERROR]: Get Resource failed: kbs.bad-uri: no scheme") == 0);
+	o = call("api.GetResourceService", "GetResource", false, PAYLOAD("\x0a\x02x\0"));
+	CHECK_INT(o.status, API_UNKNOWN);
+}
+
+TEST(cdh__what_is_not_built__says_so_under_upstreams_text)
+{
+	static const struct {
+		const char *service, *name, *text;
+	} rows[] = {
+		{ "api.SecureMountService", "SecureMount",
+		  "[CDH] [ERROR]: Secure Mount failed: general.unsupported: this version of vouchsafe "
+		  "does not mount volumes" },
+		{ "api.ImagePullService", "PullImage",
+		  "[CDH] [ERROR]: Image Pull error: general.unsupported: this version of vouchsafe "
+		  "does not pull images" },
+		{ "keyprovider.KeyProviderService", "UnWrapKey",
+		  "[CDH] [ERROR]: Decrypt Image (UnwrapKey) failed: general.unsupported: this version "
+		  "of vouchsafe does not unwrap image keys" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct outcome o = call(rows[i].service, rows[i].name, false, PAYLOAD(""));
+
+		CHECK_INT(o.status, API_INTERNAL);
+		CHECK(strcmp(o.text, rows[i].text) == 0);
+		CHECK(!method(rows[i].service, rows[i].name)->needs_trustee);
+	}
+	CHECK_INT(saw.failures, 3);
+	CHECK(method("keyprovider.KeyProviderService", "WrapKey")->handle == NULL);
+}
