@@ -68,8 +68,10 @@ static void check_file(const char *path, const char *text)
 static void clean(void)
 {
 	static const char *const folders[] = { PP, CC };
-	static const char *const names[] = { "aa.toml", "cdh.toml", "policy.rego",
-					     "initdata.digest", "initdata.toml" };
+	static const char *const names[] = {
+		"aa.toml",  "cdh.toml",  "policy.rego", "initdata.digest",     "initdata.toml",
+		"apf.json", "auth.json", "initdata",    "scratch-space.marker"
+	};
 	char path[128];
 
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
@@ -155,4 +157,75 @@ TEST(deliver_remove_policy__after_a_delivery__nothing_is_left)
 	check_names(CC, "");
 	CHECK_INT(deliver_remove_policy(root, NULL), 0);
 	clean();
+}
+
+static struct delivery with_extras(void)
+{
+	struct delivery d = whole;
+
+	d.extra[EXTRA_APF] = view_str("APF");
+	d.extra[EXTRA_AUTH] = view_str("AUTH");
+	d.extra[EXTRA_INITDATA] = view_str("CODE");
+	d.extra[EXTRA_SCRATCH] = view_str("");
+	return d;
+}
+
+TEST(deliver_write__extras__have_their_modes)
+{
+	static const mode_t modes[] = { [EXTRA_APF] = 0600,
+					[EXTRA_AUTH] = 0600,
+					[EXTRA_INITDATA] = 0644,
+					[EXTRA_SCRATCH] = 0644 };
+	struct delivery d = with_extras();
+	struct stat st;
+
+	begin();
+	CHECK_INT(deliver_write(root, &d, NULL), 0);
+	check_names(PP, "aa.toml apf.json auth.json cdh.toml initdata initdata.digest policy.rego "
+			"scratch-space.marker ");
+	for (int f = 0; f < DELIVER_EXTRAS; f++) {
+		const char *path = deliver_extra_path((enum deliver_extra)f);
+		cleanup_buf struct buf b = BUF_MAX(64);
+
+		CHECK_INT(deliver_extra_of(view_str(path)), f);
+		CHECK_INT(fs_read(&b, at(path), 64, NULL), 0);
+		CHECK(view_eq(buf_view(&b), d.extra[f]));
+		CHECK_INT(stat(at(path), &st), 0);
+		CHECK_INT(st.st_mode & 07777, modes[f]);
+	}
+	/* They stay when the next delivery has none, and when the policy goes. */
+	CHECK_INT(deliver_write(root, &whole, NULL), 0);
+	CHECK_INT(deliver_remove_policy(root, NULL), 0);
+	check_names(PP, "apf.json auth.json initdata scratch-space.marker ");
+	clean();
+}
+
+TEST(deliver_write__a_step_fails__no_extra_is_left)
+{
+	static const char *const in_the_way[] = { PP "/policy.rego", PP "/initdata.digest",
+						  PP "/auth.json", PP "/scratch-space.marker",
+						  CC "/initdata.toml" };
+	struct delivery d = with_extras();
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(in_the_way); i++) {
+		begin();
+		CHECK_INT(fs_mkdirs(at(in_the_way[i]), 0755, NULL), 0);
+		CHECK_ERR(deliver_write(root, &d, &e), ERR_SYSTEM, e, in_the_way[i]);
+		CHECK_INT(rmdir(at(in_the_way[i])), 0);
+		for (int f = 0; f < DELIVER_EXTRAS; f++)
+			CHECK(access(at(deliver_extra_path((enum deliver_extra)f)), F_OK) < 0);
+		CHECK(access(at(CC "/initdata.toml"), F_OK) < 0);
+		clean();
+	}
+}
+
+TEST(deliver_extra_of__other_paths__are_none)
+{
+	static const char *const rows[] = { "", "/run/peerpod/aa.toml", "/run/peerpod/policy.rego",
+					    "/run/peerpod/apf.json/", "/run/peerpod/apf.jso" };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		CHECK_INT(deliver_extra_of(view_str(rows[i])), -1);
+	CHECK_INT(deliver_extra_of((struct view){ (const uint8_t *)PP "/apf.json\0", 22 }), -1);
 }

@@ -118,7 +118,8 @@ static void end(void)
 	static const char *const files[] = { PP "policy.rego",   PP "aa.toml",
 					     PP "cdh.toml",      PP "initdata.digest",
 					     CC "initdata.toml", CC "aa.toml",
-					     CC "cdh.toml",      PROVISION_ERROR_PATH };
+					     CC "cdh.toml",      PROVISION_ERROR_PATH,
+					     PP "initdata",      PROVISION_REPORT_PATH };
 	static const char *const folders[] = {
 		PP, CC, "/run/confidential-containers", "/run/vouchsafe", "/run", ""
 	};
@@ -433,5 +434,115 @@ TEST(provision_refuse__policy_cannot_be_removed__is_reported_and_the_rest_goes)
 	CHECK(!exists(CC "initdata.toml"));
 	CHECK(exists(PROVISION_ERROR_PATH));
 	CHECK_INT(rmdir(at(PP "policy.rego")), 0);
+	end();
+}
+
+/* Whoever delivers the dummy is treated as if he had delivered nothing. */
+TEST(provision_run__dummy_is_delivered__is_the_row_of_absent)
+{
+	static const struct {
+		enum platform p;
+		enum state s;
+		bool permit;
+		enum err_code code;
+	} row[] = {
+		{ HOST_FIELD, EMPTY, true, CODE_OK },
+		{ HOST_FIELD, EMPTY, false, CODE_INITDATA_UNBINDABLE },
+		{ HOST_FIELD, OTHER, true, CODE_INITDATA_MISSING },
+		{ PCR, EMPTY, false, CODE_OK },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(row); i++) {
+		struct provision_result out = { 0 };
+		struct view dummy = initdata_dummy();
+		struct provision_platform p;
+		struct err e = { 0 };
+
+		begin();
+		set_register(row[i].s, ABSENT);
+		p = platform_of(row[i].p, row[i].permit);
+		CHECK_INT(provision_run(&out, &dummy, &p, root, &e),
+			  -(int)err_entry(row[i].code)->kind);
+		CHECK_INT(e.code, row[i].code);
+		CHECK_INT(out.dummy, row[i].code == CODE_OK);
+		end();
+	}
+}
+
+TEST(provision_deliver__extras__are_delivered_and_named)
+{
+	cleanup_isolated struct isolated in = { 0 };
+	struct isolated_input what = { .form = ISOLATED_INITDATA, .bytes = view_str(TEXT) };
+	struct provision_result out = { 0 };
+	struct provision_platform p;
+
+	begin();
+	write_file(PROVISION_REPORT_PATH, "stale");
+	p = platform_of(PCR, false);
+	CHECK_INT(isolated_load(&in, &what, NULL), 0);
+	in.d.extra[EXTRA_INITDATA] = view_str("CODE");
+	CHECK_INT(provision_deliver(&out, &in, &p, root, NULL), 0);
+	check_delivered(VALID);
+	CHECK(holds(PP "initdata", "CODE"));
+	CHECK(out.file[DELIVER_POLICY] && out.file[DELIVER_AA] && !out.file[DELIVER_CDH]);
+	CHECK(out.extra[EXTRA_INITDATA] && !out.extra[EXTRA_APF]);
+	CHECK(!exists(PROVISION_REPORT_PATH));
+	end();
+}
+
+static void check_report(const char *source, const struct provision_result *done,
+			 const struct err *why, const char *skipped, const char *want)
+{
+	cleanup_buf struct buf b = BUF_MAX(65536);
+	cleanup_json struct json *doc = NULL;
+	struct stat st;
+	const char *time;
+	size_t len;
+
+	CHECK_INT(provision_report(root, source, done, why, view_str(skipped), NULL), 0);
+	CHECK_INT(stat(at(PROVISION_REPORT_PATH), &st), 0);
+	CHECK_INT(st.st_mode & 07777, 0644);
+	CHECK_INT(fs_read(&b, at(PROVISION_REPORT_PATH), 65536, NULL), 0);
+	CHECK_INT(json_parse(&doc, buf_view(&b), 65536, NULL), 0);
+	time = json_string(json_get(doc, "time"));
+	CHECK(time && strlen(time) == 20);
+	/* All the rest is compared. */
+	len = strlen(want);
+	if (b.len < len || memcmp(b.p, want, strcspn(want, "@")) != 0 ||
+	    strcmp(buf_str(&b) + b.len - strlen(strchr(want, '@') + 1), strchr(want, '@') + 1) != 0)
+		test_fail(__FILE__, __LINE__, "%s", buf_str(&b));
+}
+
+TEST(provision_report__each_outcome__is_json_without_secrets)
+{
+	struct provision_result done = { .how = PROVISION_ALREADY,
+					 .dummy = true,
+					 .alg = HASH_SHA384,
+					 .digest = { .b = { 0xab }, .len = 2 } };
+	struct err why;
+
+	begin();
+	check_report("none", &done, NULL, "",
+		     "{\"source\":\"none\",\"outcome\":\"already-bound\",\"time\":\"@\","
+		     "\"dummy\":true,\"algorithm\":\"sha384\",\"digest\":\"ab00\","
+		     "\"files\":[\"/run/peerpod/initdata.digest\","
+		     "\"/run/confidential-containers/initdata/initdata.toml\"],\"skipped\":[]}\n");
+	done = (struct provision_result){ .how = PROVISION_BOUND,
+					  .digest = { .b = { 1 }, .len = 1 },
+					  .file = { true, false, true },
+					  .extra = { true, false, false, true } };
+	check_report("aws", &done, NULL, "/a \"b\n/c\n",
+		     "{\"source\":\"aws\",\"outcome\":\"bound\",\"time\":\"@\","
+		     "\"dummy\":false,\"algorithm\":\"sha256\",\"digest\":\"01\","
+		     "\"files\":[\"/run/peerpod/policy.rego\",\"/run/peerpod/cdh.toml\","
+		     "\"/run/confidential-containers/initdata/cdh.toml\","
+		     "\"/run/peerpod/apf.json\",\"/run/peerpod/scratch-space.marker\","
+		     "\"/run/peerpod/initdata.digest\","
+		     "\"/run/confidential-containers/initdata/initdata.toml\"],"
+		     "\"skipped\":[\"/a \\\"b\",\"/c\"]}\n");
+	(void)err_code(&why, CODE_USERDATA_SYNTAX, "a reason that stays in the other file");
+	check_report("azure", NULL, &why, "",
+		     "{\"source\":\"azure\",\"outcome\":\"refused\",\"time\":\"@\","
+		     "\"code\":\"userdata.syntax\"}\n");
 	end();
 }
