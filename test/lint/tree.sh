@@ -10,7 +10,7 @@ for f in $(list '*.c' '*.h' '*.sh' '*.py' '*.awk' '*.proto' '*.def' Makefile); d
 	head -n 3 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || { echo "$f: no SPDX line"; bad=1; }
 done
 # The pattern is split so that this file does not match itself.
-if list | grep -v '^test/lint/tree.sh$' | tr '\n' '\0' | xargs -0 grep -lIE -- '-----BEGIN [A-Z ]*PRIV''ATE KEY-----' 2>/dev/null | grep .; then
+if list | grep -v '^test/lint/tree.sh$' | tr '\n' '\0' | xargs -0 grep -lIE -- '^-----BEGIN [A-Z ]*PRIV''ATE KEY-----' 2>/dev/null | grep .; then
 	echo "private key in PEM: make test keys at run time"
 	bad=1
 fi
