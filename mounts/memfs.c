@@ -17,7 +17,7 @@
 #define RAMFS_MAGIC 0x858458f6
 #endif
 
-enum { MOUNTINFO_MAX = 4 << 20, LEVELS_MAX = 16 };
+enum { MOUNTINFO_MAX = 32 << 20, LEVELS_MAX = 16 };
 
 /* The super options of the mount that fd lies on have the word noswap. */
 static bool has_noswap(int fd)

@@ -23,6 +23,27 @@ int oci_need_root(struct err *e)
 	return 0;
 }
 
+/* The path without links, as far as it exists: one folder has one name. NULL only for no memory. */
+static char *real_path(const char *path)
+{
+	cleanup_free char *clean = plan_clean_path(path), *head = clean ? strdup(clean) : NULL;
+
+	while (head && head[0]) {
+		cleanup_free char *real = realpath(head, NULL), *whole = NULL;
+		char *slash = strrchr(head, '/');
+
+		if (real) {
+			if (asprintf(&whole, "%s%s", real, clean + strlen(head)) < 0)
+				whole = NULL;
+			return whole ? plan_clean_path(whole) : NULL;
+		}
+		if (!slash)
+			break;
+		*slash = '\0';
+	}
+	return take(clean);
+}
+
 int oci_state_root(struct oci *o, struct err *e)
 {
 	const char *given = oci_args_value(&o->global, OPT_ROOT);
@@ -50,7 +71,7 @@ int oci_state_root(struct oci *o, struct err *e)
 		return err_set(e, ERR_NOMEM, "no memory for a path");
 	}
 	free(o->state_root);
-	o->state_root = plan_clean_path(path);
+	o->state_root = real_path(path);
 	return o->state_root ? 0 : err_set(e, ERR_NOMEM, "no memory for a path");
 }
 

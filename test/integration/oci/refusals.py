@@ -292,6 +292,10 @@ def checkpoint_and_restore__of_a_container_with_secrets__are_refused(build):
                      ["restore", "--bundle", bundle, "d"], ["restore", f"-b={bundle}", "d"]):
             r = b.oci(*argv)
             assert r.returncode == 1 and "oci.no-checkpoint" in r.stderr, (argv, r)
+        # Another name of the state folder is the same folder.
+        (b.tmp / "alias").symlink_to(b.state)
+        r = subprocess.run([b.oci_bin, "--vouchsafe-config", b.conf, "--root", b.tmp / "alias", "checkpoint", "c"], capture_output=True, text=True)
+        assert r.returncode == 1 and "oci.no-checkpoint" in r.stderr, r
         creds = b.tmp / "creds"
         creds.mkdir()
         (creds / "key").write_text("sealed.file.f.f")
