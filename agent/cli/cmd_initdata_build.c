@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/enc.h"
+#include "agent/base/fs.h"
+#include "agent/base/gunzip.h"
 #include "agent/cli/cli.h"
 #include "agent/cli/cmd_initdata.h"
 #include "agent/setup/guest.h"
+#include "initdata/blockdev.h"
 
 #include <stdio.h>
 
@@ -128,7 +131,22 @@ static int check(const struct buf *delivered, const struct members *all, struct 
 	return r;
 }
 
-static int build(const char *algorithm, const struct members *all, bool encode, struct err *e)
+/* The disk by which native kata hands the text to its guest. */
+static int write_image(const char *path, const struct buf *text, struct err *e)
+{
+	cleanup_buf struct buf gzip = BUF_MAX(BLOCKDEV_GZIP_MAX);
+	cleanup_buf struct buf image = BUF_MAX(BLOCKDEV_GZIP_MAX + 1024);
+	int r = gunzip_pack(&gzip, buf_view(text), e);
+
+	if (r == 0)
+		r = blockdev_image(&image, buf_view(&gzip), e);
+	if (r == -ERR_LIMIT)
+		return err_wrap_code(e, CODE_INITDATA_TOO_LARGE, "initdata");
+	return r < 0 ? r : fs_write(path, buf_view(&image), 0644, e);
+}
+
+static int build(const char *algorithm, const struct members *all, bool encode, const char *image,
+		 struct err *e)
 {
 	cleanup_buf struct buf text = BUF_MAX(INITDATA_TEXT_MAX);
 	cleanup_buf struct buf code = BUF_MAX(INITDATA_ENCODED_MAX);
@@ -140,6 +158,8 @@ static int build(const char *algorithm, const struct members *all, bool encode, 
 		return err_wrap_code(e, CODE_INITDATA_TOO_LARGE, "initdata");
 	if (r == 0)
 		r = check(encode ? &code : &text, all, e);
+	if (r == 0 && image)
+		r = write_image(image, &text, e);
 	if (r < 0)
 		return r;
 	if (encode)
@@ -156,12 +176,13 @@ static const char about[] =
 	"with `vouchsafe initdata digest`. Where a TPM binds it, only sha256 lets Trustee see the\n"
 	"text; with the others it can judge no more than the PCR.\n\n"
 	"  vouchsafe initdata build --aa aa.toml --policy policy.rego >initdata.toml\n"
-	"  vouchsafe initdata build --aa aa.toml --encode >annotation";
+	"  vouchsafe initdata build --aa aa.toml --encode >annotation\n"
+	"  vouchsafe initdata build --aa aa.toml --image initdata.img >initdata.toml";
 
 int initdata_build(int argc, char **argv)
 {
 	const char *aa = NULL, *cdh = NULL, *policy = NULL, *own = NULL, *algorithm = "sha256";
-	const char *data = NULL;
+	const char *data = NULL, *image = NULL;
 	bool encode = false;
 	const struct cli_option options[] = {
 		{ "--aa", NULL, &aa, "FILE         aa.toml: Trustee's URL and certificate" },
@@ -174,6 +195,7 @@ int initdata_build(int argc, char **argv)
 		{ "--algorithm", NULL, &algorithm,
 		  "NAME  digest: sha256 (default), sha384 or sha512" },
 		{ "--encode", &encode, NULL, "         print base64 of gzip" },
+		{ "--image", NULL, &image, "FILE      also write native kata's initdata disk" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "initdata build",
@@ -202,6 +224,6 @@ int initdata_build(int argc, char **argv)
 	if (hash_by_name(&alg, view_str(algorithm), NULL) < 0)
 		return cli_usage("initdata build", "--algorithm %s: want sha256, sha384 or sha512",
 				 algorithm);
-	r = build(algorithm, &all, encode, &e);
+	r = build(algorithm, &all, encode, image, &e);
 	return r < 0 ? cli_fail(&e, false) : r;
 }
