@@ -453,11 +453,11 @@ TEST(eventlog_extend__log_removed_replaced_or_written__is_inconsistent_before_an
 TEST(eventlog_extend__log_at_its_limit__is_full_before_any_extend)
 {
 	cleanup_free char *content = malloc(EVENTLOG_CONTENT_MAX + 1);
-	cleanup_buf struct buf log = BUF_MAX(EVENTLOG_MAX);
+	cleanup_buf struct buf log = BUF_MAX(EVENTLOG_MAX), raw = BUF_MAX(EVENTLOG_WAL_MAX);
 	cleanup_eventlog struct eventlog *l = NULL;
+	struct eventlog_wal wal;
 	struct digest d;
 	struct err e;
-	char text[128];
 	size_t left;
 
 	fake_start(HASH_SHA256);
@@ -479,13 +479,20 @@ TEST(eventlog_extend__log_at_its_limit__is_full_before_any_extend)
 	CHECK_INT(EVENTLOG_MAX - log.len, 58 + 18);
 	file_write(EVENTLOG_FILE, buf_view(&log));
 	CHECK_INT(log_open(&l, NULL), 0);
-	snprintf(text, sizeof text, "xy");
-	CHECK_ERR(log_add(l, text, NULL, &e), ERR_LIMIT, e, "77 more do not fit into 4194304");
+	CHECK_ERR(log_add(l, "xy", NULL, &e), ERR_LIMIT, e, "77 more do not fit into 4194304");
 	CHECK_INT(e.code, CODE_EVENTLOG_FULL);
 	CHECK_INT(fake->extends, 0);
 	CHECK_INT(log_add(l, "x", NULL, NULL), 0);
 	eventlog_close(take(l));
 	CHECK_INT(log_open(&l, NULL), 0);
+	eventlog_close(take(l));
+	/* The same from a write-ahead file, which is not ours then. */
+	wal = (struct eventlog_wal){ .offset = EVENTLOG_MAX,
+				     .expected = fake->value[15],
+				     .text = view_str("d o c") };
+	eventlog_wal_put(&raw, &wal);
+	file_write(EVENTLOG_WAL, (struct view){ raw.p, raw.len - 2 });
+	CHECK_ERR(log_open(&l, &e), ERR_VERIFY, e, "does not fit into the log");
 }
 
 /* --- threads ------------------------------------------------------------------------------------

@@ -250,6 +250,9 @@ TEST(eventlog_replay__what_it_cannot__is_an_error)
 	buf_putc(&log, 1);
 	CHECK_ERR(eventlog_replay(buf_view(&log), HASH_SHA256, NULL, NULL, &e), ERR_FORMAT, e,
 		  "entry at byte 189: it is cut short");
+	CHECK_ERR(eventlog_replay((struct view){ log.p, EVENTLOG_MAX + 1 }, HASH_SHA256, NULL, NULL,
+				  &e),
+		  ERR_LIMIT, e, "allowed 0..4194304");
 	buf_reset(&log);
 	for (uint32_t i = 0; i < EVENTLOG_INDEX_MAX; i++)
 		put(&log, i, HASH_SHA256, "d o a");
