@@ -31,6 +31,22 @@ TEST(attester__platforms__say_what_they_can_bind)
 	CHECK(!sample->binding && !sample->bind && !sample->detect);
 }
 
+TEST(attester__platforms__say_what_they_can_measure)
+{
+	const struct attester *tpm = attester_by_name("tpm"), *sample = attester_by_name("sample");
+	struct attester_env env = { .root_fd = -1, .initdata_pcr = 8 };
+	struct digest d = { .len = 32 }, out = { .len = 77 };
+	struct err e;
+
+	CHECK(tpm->extend && tpm->read_register && !tpm->log_index);
+	CHECK_INT(tpm->log_hash, HASH_SHA256);
+	CHECK_INT(tpm->log_register, 15);
+	CHECK(!sample->extend && !sample->read_register);
+	CHECK_ERR(tpm->extend(&env, 15, digest_view(&d), &e), ERR_NOTFOUND, e, "no TPM");
+	CHECK_ERR(tpm->read_register(&env, 15, &out, &e), ERR_NOTFOUND, e, "no TPM");
+	CHECK_INT(out.len, 77);
+}
+
 TEST(tpm__no_tpm_opened__says_so)
 {
 	const struct attester *tpm = attester_by_name("tpm");

@@ -227,6 +227,35 @@ TEST(tpm__bind_with_a_register_that_does_not_follow__is_in_use)
 	CHECK_INT(e.code, CODE_INITDATA_PCR8_IN_USE);
 }
 
+TEST(tpm__event_in_a_register_that_is_not_for_events__names_the_register)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	const struct attester *tpm = attester_by_name("tpm");
+	struct attester_env env = { .root_fd = -1, .tpm = t, .initdata_pcr = 9 };
+	struct digest d = { .len = 32 }, value = { .len = 77 };
+	struct err e;
+
+	CHECK_ERR(tpm->extend(&env, 9, digest_view(&d), &e), ERR_UNSUPPORTED, e,
+		  "PCR 9 has the initdata");
+	CHECK_ERR(tpm->read_register(&env, 9, &value, &e), ERR_UNSUPPORTED, e, "PCR 9");
+	CHECK_ERR(tpm->extend(&env, 24, digest_view(&d), &e), ERR_UNSUPPORTED, e,
+		  "PCR 24, allowed 0..23");
+	CHECK_INT(e.code, CODE_EVENTLOG_REGISTER);
+	CHECK_INT(f->commands, 0);
+	CHECK_INT(value.len, 77);
+	f->answer[CC_PCR_EXTEND & 511] = 0x907;
+	CHECK_ERR(tpm->extend(&env, 17, digest_view(&d), &e), ERR_UNSUPPORTED, e, "locality 0");
+	CHECK_INT(e.code, CODE_EVENTLOG_REGISTER);
+	f->answer[CC_PCR_EXTEND & 511] = 0x101;
+	CHECK_ERR(tpm->extend(&env, 15, digest_view(&d), &e), ERR_DEVICE, e, "TPM2_PCR_Extend");
+	CHECK_INT(tpm->extend(&env, 15, digest_view(&d), NULL), -ERR_DEVICE);
+	f->answer[CC_PCR_EXTEND & 511] = 0;
+	CHECK_INT(tpm->extend(&env, 15, digest_view(&d), NULL), 0);
+	CHECK_INT(tpm->read_register(&env, 15, &value, NULL), 0);
+	CHECK(view_eq(digest_view(&value), (struct view){ f->vector.quote.pcrs[15], 32 }));
+}
+
 static void put(int fd, const char *bytes, size_t n)
 {
 	CHECK(write(fd, bytes, n) == (ssize_t)n);
