@@ -141,6 +141,9 @@ int plan_unseal(struct plan *p, plan_unseal_fn *unseal, void *ctx, struct err *e
  */
 int plan_place(struct plan *p, int shadow, const char *shadow_path, struct err *e) MUST_CHECK;
 
+/* Erase every plaintext: after the config is written, which cannot be done again in its plain form. */
+void plan_forget(struct plan *p);
+
 void plan_done(struct plan *p);
 
 /* "not a bind mount", ...: for explain. */

@@ -72,17 +72,23 @@ char *plan_clean_path(const char *path)
 	return out;
 }
 
-void plan_done(struct plan *p)
+void plan_forget(struct plan *p)
 {
 	for (size_t i = 0; i < p->n_env; i++) {
 		secret_done(&p->env[i].plain);
 		secret_done(&p->env[i].quoted);
 	}
+	for (size_t i = 0; i < p->n_files; i++)
+		secret_done(&p->files[i].plain);
+}
+
+void plan_done(struct plan *p)
+{
+	plan_forget(p);
 	for (size_t i = 0; i < p->n_files; i++) {
 		free(p->files[i].path);
 		free(p->files[i].name);
 		buf_done(&p->files[i].sealed);
-		secret_done(&p->files[i].plain);
 	}
 	for (size_t i = 0; i < p->n_mounts; i++)
 		free(p->mounts[i].source);

@@ -78,38 +78,49 @@ static enum api_status get_resource(void *ctx, const struct api_call *call, stru
 	return failed(b, "GetResource", call, "[CDH] [ERROR]: Get Resource failed", &e, text);
 }
 
-static enum api_status not_built(void *ctx, const struct api_call *call, const char *method,
-				 const char *prefix, const char *what, char text[API_STATUS_TEXT])
-{
-	struct err e;
-
-	(void)err_code(&e, CODE_GENERAL_UNSUPPORTED, "this version of vouchsafe does not %s", what);
-	return failed(ctx, method, call, prefix, &e, text);
-}
-
 static enum api_status secure_mount(void *ctx, const struct api_call *call, struct api_result *out,
 				    char text[API_STATUS_TEXT])
 {
+	struct err e;
+
 	(void)out;
-	return not_built(ctx, call, "SecureMount", "[CDH] [ERROR]: Secure Mount failed",
-			 "mount volumes", text);
+	(void)err_code(&e, CODE_VOLUME_NOT_BUILT, "this version mounts no volumes");
+	return failed(ctx, "SecureMount", call, "[CDH] [ERROR]: Secure Mount failed", &e, text);
 }
 
 static enum api_status pull_image(void *ctx, const struct api_call *call, struct api_result *out,
 				  char text[API_STATUS_TEXT])
 {
-	(void)out;
-	return not_built(ctx, call, "PullImage", "[CDH] [ERROR]: Image Pull error", "pull images",
-			 text);
+	static const char prefix[] = "[CDH] [ERROR]: Image Pull error";
+	const struct cdh_backend *b = ctx;
+	struct err e;
+	int r = CDH_NOT_HERE;
+
+	out->message = BUF_MAX(1u << 20);
+	if (b->pull_image)
+		r = b->pull_image(b->ctx, call->payload, call->deadline, &out->message, &e);
+	if (r == CDH_NOT_HERE)
+		(void)err_code(&e, CODE_IMAGE_NOT_BUILT, "this version pulls no images");
+	return r == 0 ? API_OK : failed(b, "PullImage", call, prefix, &e, text);
 }
 
 static enum api_status unwrap_key(void *ctx, const struct api_call *call, struct api_result *out,
 				  char text[API_STATUS_TEXT])
 {
-	(void)out;
-	return not_built(ctx, call, "UnWrapKey",
-			 "[CDH] [ERROR]: Decrypt Image (UnwrapKey) failed", "unwrap image keys",
-			 text);
+	const struct cdh_backend *b = ctx;
+	struct view request;
+	struct err e = { 0 };
+
+	if (wire_bytes_scan(&request, call->payload, 1, &e) < 0)
+		return malformed(&e, text);
+	out->secret_field = 1;
+	if (b->unwrap_key(b->ctx, request, call->deadline, &out->secret, &e) == 0)
+		return API_OK;
+	return failed(b, "UnWrapKey", call,
+		      e.code == CODE_KEYPROVIDER_REQUEST ?
+			      "[ERROR] UnwrapKey Parse request failed" :
+			      "[CDH] [ERROR]: Decrypt Image (UnwrapKey) failed",
+		      &e, text);
 }
 
 void cdh_methods(struct api_method out[CDH_METHODS], struct cdh_backend *b)
@@ -119,8 +130,8 @@ void cdh_methods(struct api_method out[CDH_METHODS], struct cdh_backend *b)
 		  b->unseal_cached ? unseal_local : NULL, b },
 		{ "api.GetResourceService", "GetResource", true, get_resource, NULL, b },
 		{ "api.SecureMountService", "SecureMount", false, secure_mount, NULL, b },
-		{ "api.ImagePullService", "PullImage", false, pull_image, NULL, b },
-		{ "keyprovider.KeyProviderService", "UnWrapKey", false, unwrap_key, NULL, b },
+		{ "api.ImagePullService", "PullImage", true, pull_image, NULL, b },
+		{ "keyprovider.KeyProviderService", "UnWrapKey", true, unwrap_key, NULL, b },
 		{ "keyprovider.KeyProviderService", "WrapKey", false, NULL, NULL, b },
 	};
 

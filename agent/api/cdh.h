@@ -9,9 +9,9 @@
  *
  *   api.SealedSecretService/UnsealSecret     served
  *   api.GetResourceService/GetResource       served
- *   api.SecureMountService/SecureMount       declared, 13 general.unsupported
- *   api.ImagePullService/PullImage           declared, 13 general.unsupported
- *   keyprovider.KeyProviderService/UnWrapKey declared, 13 general.unsupported
+ *   keyprovider.KeyProviderService/UnWrapKey served
+ *   api.SecureMountService/SecureMount       13 volume.not-built
+ *   api.ImagePullService/PullImage           13 image.not-built, or handed on (backend.pull_image)
  *   keyprovider.KeyProviderService/WrapKey   declared, 5, as upstream
  *
  * A failure is status 13 with upstream's text as its beginning (people and tests grep for it):
@@ -36,6 +36,18 @@ struct cdh_backend {
 	/* Get one resource. uri is UTF-8 without NUL, at most 4096 bytes, and not parsed yet. */
 	int (*get_resource)(void *ctx, struct view uri, struct deadline d, struct secret *out,
 			    struct err *e);
+	/*
+	 * Unwrap an image layer's key: request and reply are the key provider's JSON. An error with
+	 * the code keyprovider.request gets upstream's text for what does not parse.
+	 */
+	int (*unwrap_key)(void *ctx, struct view request, struct deadline d, struct secret *out,
+			  struct err *e);
+	/*
+	 * Optional: hand PullImage on to another data hub. request and *reply are the encoded
+	 * messages. Returns CDH_NOT_HERE when measured configuration names none.
+	 */
+	int (*pull_image)(void *ctx, struct view request, struct deadline d, struct buf *reply,
+			  struct err *e);
 	/* Optional: a call failed for a reason of the backend's. Log and count it here. */
 	void (*failed)(void *ctx, const char *method, const struct api_call *call,
 		       const struct err *e);

@@ -60,7 +60,11 @@ static int fill(struct oci *o, struct making *m, struct err *e)
 	/* sealed.json is there before the plaintext is: so a crash in between is recognised. */
 	if (r == 0 && p->n_env > 0)
 		r = write_config(&m->shadow, "sealed.json", p, false, e);
-	return r < 0 ? r : write_config(&m->shadow, "config.json", p, true, e);
+	if (r == 0)
+		r = write_config(&m->shadow, "config.json", p, true, e);
+	/* `run` stays as long as its container does: it must not keep what it has handed over. */
+	plan_forget(p);
+	return r;
 }
 
 static int make(struct oci *o, struct making *m, struct err *e)

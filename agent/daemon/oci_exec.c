@@ -210,7 +210,10 @@ static int prepare(struct oci *o, struct entering *x, struct err *e)
 	}
 	r = plan_place(&x->plan, -1, "", e);
 	x->plan.place[0] = '\0';
-	return r < 0 ? r : edits_write(x->file, &x->plan.edits, x->plan.text, true, e);
+	if (r == 0)
+		r = edits_write(x->file, &x->plan.edits, x->plan.text, true, e);
+	plan_forget(&x->plan);
+	return r;
 }
 
 /* What the process file now says is left out; what is about this call stays. */

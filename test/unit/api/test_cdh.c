@@ -57,6 +57,9 @@ static int fake_resource(void *ctx, struct view uri, struct deadline d, struct s
 	return give(out, e);
 }
 
+static int fake_unwrap(void *ctx, struct view request, struct deadline d, struct secret *out,
+		       struct err *e);
+
 static void fake_failed(void *ctx, const char *method, const struct api_call *call,
 			const struct err *e)
 {
@@ -70,6 +73,7 @@ static void fake_failed(void *ctx, const char *method, const struct api_call *ca
 static struct cdh_backend backend = { .unseal = fake_unseal,
 				      .unseal_cached = fake_cached,
 				      .get_resource = fake_resource,
+				      .unwrap_key = fake_unwrap,
 				      .failed = fake_failed };
 static struct api_method cdh[CDH_METHODS];
 
@@ -188,14 +192,9 @@ TEST(cdh__what_is_not_built__says_so_under_upstreams_text)
 		const char *service, *name, *text;
 	} rows[] = {
 		{ "api.SecureMountService", "SecureMount",
-		  "[CDH] [ERROR]: Secure Mount failed: general.unsupported: this version of vouchsafe "
-		  "does not mount volumes" },
+		  "[CDH] [ERROR]: Secure Mount failed: volume.not-built: this version mounts no volumes" },
 		{ "api.ImagePullService", "PullImage",
-		  "[CDH] [ERROR]: Image Pull error: general.unsupported: this version of vouchsafe "
-		  "does not pull images" },
-		{ "keyprovider.KeyProviderService", "UnWrapKey",
-		  "[CDH] [ERROR]: Decrypt Image (UnwrapKey) failed: general.unsupported: this version "
-		  "of vouchsafe does not unwrap image keys" },
+		  "[CDH] [ERROR]: Image Pull error: image.not-built: this version pulls no images" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -203,8 +202,35 @@ TEST(cdh__what_is_not_built__says_so_under_upstreams_text)
 
 		CHECK_INT(o.status, API_INTERNAL);
 		CHECK(strcmp(o.text, rows[i].text) == 0);
-		CHECK(!method(rows[i].service, rows[i].name)->needs_trustee);
 	}
-	CHECK_INT(saw.failures, 3);
+	CHECK_INT(saw.failures, 2);
 	CHECK(method("keyprovider.KeyProviderService", "WrapKey")->handle == NULL);
+}
+
+static int fake_unwrap(void *ctx, struct view request, struct deadline d, struct secret *out,
+		       struct err *e)
+{
+	(void)ctx;
+	(void)d;
+	if (view_is(request, "no json"))
+		return err_code(e, CODE_KEYPROVIDER_REQUEST, "JSON at offset 0");
+	if (view_is(request, "other key"))
+		return err_code(e, CODE_KEYPROVIDER_UNWRAP, "under kbs:///a/b/c");
+	return give(out, e);
+}
+
+TEST(cdh_unwrap_key__by_what_the_backend_says__has_upstreams_two_texts)
+{
+	struct outcome o = call("keyprovider.KeyProviderService", "UnWrapKey", false,
+				PAYLOAD("\x0a\x02hi"));
+
+	CHECK_INT(o.status, API_OK);
+	o = call("keyprovider.KeyProviderService", "UnWrapKey", false, PAYLOAD("\x0a\x07no json"));
+	CHECK_INT(o.status, API_INTERNAL);
+	CHECK(strncmp(o.text, "[ERROR] UnwrapKey Parse request failed: keyprovider.request", 59) == 0);
+	o = call("keyprovider.KeyProviderService", "UnWrapKey", false, PAYLOAD("\x0a\x09other key"));
+	CHECK(strncmp(o.text, "[CDH] [ERROR]: Decrypt Image (UnwrapKey) failed: keyprovider.unwrap-failed",
+		      74) == 0);
+	o = call("keyprovider.KeyProviderService", "UnWrapKey", false, PAYLOAD("\x0a\x7f"));
+	CHECK_INT(o.status, API_UNKNOWN);
 }
