@@ -81,9 +81,9 @@ struct kbs_stats {
 int kbs_new(struct kbs **out, const struct kbs_config *config, struct err *e) MUST_CHECK;
 
 /*
- * Sends waiting callers home with net.broken, waits for those with a request on its way and for a
- * running handshake (each at most its own deadline), then erases key and token. No call may begin
- * after it.
+ * Sends waiting callers home (net.broken, or the reason of their last try), waits for those with a
+ * request on its way and for a running handshake (each at most its own deadline), then erases key
+ * and token. No call may begin after it.
  */
 void kbs_free(struct kbs *k);
 
