@@ -382,7 +382,7 @@ int rest_start(struct rest **out, const struct rest_config *config, struct err *
 
 void rest_sweep(struct rest *r)
 {
-	rest_conns_sweep(r->conns);
+	rest_conns_sweep(r->conns, clock_boot_ms());
 }
 
 void rest_stats(struct rest *r, struct rest_stats *out)

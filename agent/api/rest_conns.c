@@ -233,15 +233,13 @@ void rest_conns_release(struct rest_conns *c, size_t bytes)
 	unlock(c);
 }
 
-void rest_conns_sweep(struct rest_conns *c)
+void rest_conns_sweep(struct rest_conns *c, int64_t now_ms)
 {
-	int64_t now = clock_boot_ms();
-
 	lock(c);
 	for (size_t i = 0; i < REST_CONNS_TABLE; i++) {
 		struct rest_conn *conn = &c->all[i];
 
-		if (conn->used && !conn->cut && now - conn->since > limit_ms(conn->phase))
+		if (conn->used && !conn->cut && now_ms - conn->since > limit_ms(conn->phase))
 			cut(c, conn);
 	}
 	unlock(c);

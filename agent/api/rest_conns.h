@@ -69,8 +69,8 @@ void rest_conns_hold(struct rest_conns *c, struct rest_conn *conn, size_t bytes)
 /* The plaintext is erased. */
 void rest_conns_release(struct rest_conns *c, size_t bytes);
 
-/* Cut what is over its time; call it every second or so. */
-void rest_conns_sweep(struct rest_conns *c);
+/* Cut what is over its time at now_ms of CLOCK_BOOTTIME; call it every second or so. */
+void rest_conns_sweep(struct rest_conns *c, int64_t now_ms);
 
 struct rest_conns_stats {
 	unsigned connections, working, sending;
