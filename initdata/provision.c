@@ -72,7 +72,6 @@ int provision_bind(struct provision_result *out, const struct provision_platform
 	return r;
 }
 
-/* Of an earlier run. */
 static int forget(const char *root, const char *what, struct err *e)
 {
 	cleanup_free char *path = fs_join(root, what);
@@ -97,12 +96,13 @@ int provision_deliver(struct provision_result *out, const struct isolated *in,
 	r = provision_bind(&done, p, done.dummy, &done.digest, e);
 	if (r < 0)
 		return r;
+	/* What is left of an earlier run. */
 	if ((r = forget(root, PROVISION_ERROR_PATH, e)) < 0 ||
 	    (r = forget(root, PROVISION_REPORT_PATH, e)) < 0)
 		return r;
 	r = deliver_write(root, &in->d, e);
 	if (r < 0)
-		return err_wrap(e, r, "deliver the initdata's files");
+		return r == -ERR_NOMEM ? r : err_wrap_code(e, CODE_INITDATA_DELIVERY, "deliver");
 	for (int f = 0; f < DELIVER_FILES; f++)
 		done.file[f] = in->d.file[f].p != NULL;
 	for (int f = 0; f < DELIVER_EXTRAS; f++)

@@ -4,3 +4,8 @@ tools += $(B)/tools/toml_json
 $(B)/tools/toml_json: $(B)/test/tools/toml_json.o $(call archives_of,initdata crypto base)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,base) -lcrypto -o $@
+# Preloaded, not linked: the Nth call of a function fails.
+tools += $(B)/tools/faultinject.so
+$(B)/tools/faultinject.so: test/tools/faultinject.c
+	@mkdir -p $(@D)
+	$(CC) $(std) -Wall -Wextra -Werror -O2 -g -fPIC -shared -U_FORTIFY_SOURCE $< -ldl -o $@
