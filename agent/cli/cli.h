@@ -78,6 +78,7 @@ int cmd_tpm(int argc, char **argv);
 int cmd_seal(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_eventlog(int argc, char **argv);
 
 /* --root DIR as given before the command (development builds only), else "". */
 extern const char *cli_root;

@@ -15,6 +15,7 @@ static const struct {
 	{ "tpm", cmd_tpm, "create the attestation key, show its public part" },
 	{ "seal", cmd_seal, "make a sealed secret (the owner's side)" },
 	{ "doctor", cmd_doctor, "walk the whole path from TPM to Trustee and say what is wrong" },
+	{ "eventlog", cmd_eventlog, "list the measured events, compare them with the registers" },
 	{ "explain", cmd_explain, "say what an error code means and what to do" },
 };
 

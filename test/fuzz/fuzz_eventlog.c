@@ -54,6 +54,19 @@ static const struct attester attester = { .name = "fuzz",
 					  .log_register = 3 };
 static const struct attester_env env = { .root_fd = -1 };
 
+static void end(void)
+{
+	char path[128];
+
+	(void)unlinkat(dir, "eventlog", 0);
+	(void)unlinkat(dir, ".wal_event_entry", 0);
+	snprintf(path, sizeof path, "%s" EVENTLOG_DIR, root);
+	(void)rmdir(path);
+	snprintf(path, sizeof path, "%s/run", root);
+	(void)rmdir(path);
+	(void)rmdir(root);
+}
+
 static void begin(void)
 {
 	char path[128];
@@ -64,6 +77,7 @@ static void begin(void)
 	assert(fs_mkdirs(path, 0700, NULL) == 0);
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert(dir >= 0);
+	assert(atexit(end) == 0);
 }
 
 static void put(const char *name, struct view bytes)
