@@ -472,7 +472,7 @@ def mount_unit__of_the_drive__is_read_only_and_verifies():
     assert {"ro", "nodev", "nosuid", "noexec"} <= set(options), options
     assert "Type=iso9660" in lines and "Where=/media/cidata" in lines and "What=/dev/disk/by-label/cidata" in lines
     assert any("Before=" in x and "vouchsafe-initdata.service" in x for x in lines)
-    rule = (TOP / "systemd/60-vouchsafe-cidata.rules").read_text()
+    rule = (TOP / "systemd/90-vouchsafe-cidata.rules").read_text()
     assert 'ENV{SYSTEMD_WANTS}+="media-cidata.mount"' in rule and 'ENV{ID_FS_LABEL}=="cidata"' in rule
     if not shutil.which("systemd-analyze"):
         raise Skip("systemd-analyze is not installed")
