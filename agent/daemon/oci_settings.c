@@ -142,7 +142,7 @@ static int read_file(struct oci_settings *s, const char *path, bool trusted, boo
 	r = toml_parse(&root, buf_view(&text), e);
 	if (r < 0)
 		return err_wrap_code(e, CODE_CONFIG_SYNTAX, "%s", path);
-	return read_values(s, &(struct settings){ path, root }, trusted, e);
+	return read_values(s, &(struct settings){ .text_name = path, .root = root }, trusted, e);
 }
 
 int oci_settings_load(struct oci_settings *s, const char *extra, struct err *e)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/setup/guest.h"
 #include "agent/base/fs.h"
+#include "agent/base/version.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,7 +113,18 @@ int guest_open_initdata(struct guest *g, struct err *e)
 
 int guest_open_config(struct guest *g, struct err *e)
 {
-	return guest_config_load(&g->config, &g->initdata, e);
+	const char *unmeasured = g->image.measured ? NULL : g->image.why_not;
+	cleanup_cmdline struct cmdline line = { 0 };
+	int r = cmdline_read(&line, g->root, e);
+
+	/* What does not count need not be well-formed either. */
+	if (r < 0 && !unmeasured)
+		return err_wrap_code(e, CODE_CONFIG_SYNTAX, "configuration");
+	r = guest_config_load_with(&g->config, &g->initdata, r == 0 ? &line : NULL, unmeasured, e);
+	if (r == 0 && g->config.offline && !version_is_dev)
+		return err_code(e, CODE_CONFIG_NOT_PERMITTED,
+				"kbc.name is offline_fs_kbc: resources of files that nobody measured");
+	return r;
 }
 
 int guest_evidence(void *guest, struct view report_data, char **json, struct err *e)

@@ -5,6 +5,7 @@
 #include "agent/kbs/client.h"
 #include "agent/net/https.h"
 #include "agent/secrets/sealed.h"
+#include "agent/setup/config.h"
 #include "agent/setup/measured.h"
 #include "attester/attester.h"
 #include "attester/tpm.h"
@@ -17,26 +18,6 @@
  * image settings, platform, the bound initdata, the configuration in it, the Trustee clients.
  * Each step is a function, so that doctor can walk them one by one and report each.
  */
-
-/* What the initdata's aa.toml, cdh.toml and vouchsafe.toml say; all of it measured. */
-struct guest_config {
-	char *kbs_url;  /* NULL: no Trustee */
-	char *kbs_cert; /* PEM, or NULL: the system's roots */
-	enum teekey_alg key_alg;
-	bool plain_http; /* kbs_url begins http:// */
-	bool skip_sealed_verification;
-	/* vouchsafe.toml */
-	bool allow_http_anchors; /* [trust] signing keys over plain http */
-	char **hosts;            /* [trust] hosts: KBS hosts that a URI may name */
-	size_t n_hosts;
-	char **kids; /* [sealed] kids */
-	size_t n_kids;
-	char **bind_names, **bind_uris; /* [sealed] bind, URIs canonical */
-	size_t n_bind;
-	unsigned *peer_uids; /* [peers] uids */
-	size_t n_peer_uids;
-	char *proxy, *no_proxy; /* [net] */
-};
 
 #define GUEST_TRUSTEES_MAX 65 /* the configured one and those of [trust] hosts */
 
@@ -65,10 +46,6 @@ struct guest {
 #define GUEST_CREDENTIAL_DIR "/run/confidential-containers/cdh/sealed-secret"
 #define GUEST_CDH_SOCKET     "/run/confidential-containers/cdh.sock"
 
-/* Read the three texts of an initdata. Errors: config.syntax, config.value, config.unknown-key. */
-int guest_config_load(struct guest_config *out, const struct initdata *d, struct err *e) MUST_CHECK;
-void guest_config_done(struct guest_config *c);
-
 /*
  * Steps, in order; each needs those before it. *g is zeroed by the caller except root.
  *
@@ -76,7 +53,8 @@ void guest_config_done(struct guest_config *c);
  * platform  TPM and attester. Errors: platform.*, tpm.*.
  * initdata  read the provisioned text again, hash it, compare with the register. Errors:
  *           initdata.* (not-provisioned, digest-mismatch, unbindable, …).
- * config    what it says. Errors: config.*.
+ * config    what it says, and the kernel command line where it counts. Errors: config.*
+ *           (config.not-permitted: offline_fs_kbc in a normal build).
  * trustee   clients; sends nothing. Without a URL it does nothing. Errors: config.value, ERR_CRYPTO.
  */
 int guest_open_image(struct guest *g, struct err *e) MUST_CHECK;

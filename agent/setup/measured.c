@@ -2,6 +2,7 @@
 #include "agent/setup/measured.h"
 #include "agent/base/fs.h"
 #include "agent/base/version.h"
+#include "agent/setup/cmdline.h"
 #include "agent/setup/settings.h"
 
 #include <errno.h>
@@ -14,19 +15,24 @@
 
 enum { SETTINGS_MAX = 64 * 1024, SMALL_MAX = 4096, AK_DEFAULT = 0x81010002 };
 
-/* The kernel command line has NAME= followed by 64 hex digits (a SHA-256 root hash). */
-static bool has_hash(const char *cmdline, const char *name)
+static const char *const keys[IMAGE_KEYS] = {
+	[IMAGE_PLATFORM] = "platform.name",
+	[IMAGE_TPM] = "tpm.device",
+	[IMAGE_AK] = "tpm.ak_handle",
+	[IMAGE_PCR] = "initdata.pcr",
+	[IMAGE_PERMIT_UNBOUND] = "permit.unbound",
+	[IMAGE_PERMIT_SAMPLE] = "permit.sample",
+	[IMAGE_PERMIT_SWTPM] = "permit.swtpm",
+	[IMAGE_PERMIT_SWAP] = "permit.allow_swap",
+};
+
+/* The kernel command line has NAME= with 64 hex digits (a SHA-256 root hash). */
+static bool has_hash(const struct cmdline *line, const char *name)
 {
-	const char *p = cmdline;
+	const char *value = NULL;
 
-	while ((p = strstr(p, name)) != NULL) {
-		bool word = p == cmdline || p[-1] == ' ';
-
-		p += strlen(name);
-		if (word && strspn(p, "0123456789abcdef") == 64)
-			return true;
-	}
-	return false;
+	return cmdline_get(&value, line, name, NULL) == 1 && strlen(value) == 64 &&
+	       strspn(value, "0123456789abcdef") == 64;
 }
 
 /*
@@ -35,8 +41,8 @@ static bool has_hash(const char *cmdline, const char *name)
  */
 static bool on_verity(dev_t dev, char why[128])
 {
-	cleanup_buf struct buf uuid = BUF_MAX(SMALL_MAX), name = BUF_MAX(SMALL_MAX),
-			       cmdline = BUF_MAX(SMALL_MAX);
+	cleanup_buf struct buf uuid = BUF_MAX(SMALL_MAX), name = BUF_MAX(SMALL_MAX);
+	cleanup_cmdline struct cmdline line = { 0 };
 	char path[96];
 	struct err e;
 
@@ -48,12 +54,12 @@ static bool on_verity(dev_t dev, char why[128])
 	}
 	(void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/dm/name", major(dev), minor(dev));
 	if (fs_read(&name, path, SMALL_MAX - 1, &e) < 0 ||
-	    fs_read(&cmdline, "/proc/cmdline", SMALL_MAX - 1, &e) < 0) {
+	    cmdline_read(&line, "", &e) < 0) {
 		(void)snprintf(why, 128, "%.100s", e.msg);
 		return false;
 	}
-	if ((view_is(buf_view(&name), "root\n") && has_hash(buf_str(&cmdline), "roothash=")) ||
-	    (view_is(buf_view(&name), "usr\n") && has_hash(buf_str(&cmdline), "usrhash=")))
+	if ((view_is(buf_view(&name), "root\n") && has_hash(&line, "roothash")) ||
+	    (view_is(buf_view(&name), "usr\n") && has_hash(&line, "usrhash")))
 		return true;
 	(void)snprintf(why, 128, "the kernel command line has no roothash= or usrhash= for it");
 	return false;
@@ -61,14 +67,10 @@ static bool on_verity(dev_t dev, char why[128])
 
 static int read_settings(struct image_settings *s, const struct settings *in, struct err *e)
 {
-	static const char *const known[] = {
-		"platform.name", "tpm.device",    "tpm.ak_handle", "initdata.pcr",
-		"permit.unbound", "permit.sample", "permit.swtpm",  "permit.allow_swap",
-	};
 	cleanup_free char *platform = NULL, *tpm = NULL;
 	uint32_t pcr = s->initdata_pcr;
 	struct image_settings t = *s;
-	int r = settings_only(in, known, ARRAY_LEN(known), e);
+	int r = settings_only(in, keys, ARRAY_LEN(keys), e);
 
 	if (r < 0 || (r = settings_text(&platform, in, "platform.name", e)) < 0 ||
 	    (r = settings_text(&tpm, in, "tpm.device", e)) < 0 ||
@@ -90,8 +92,40 @@ static int read_settings(struct image_settings *s, const struct settings *in, st
 	if (tpm)
 		(void)snprintf(t.tpm, sizeof t.tpm, "%s", tpm);
 	t.initdata_pcr = pcr;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		r = settings_given(in, keys[i], &t.line[i], e);
+		if (r < 0)
+			return r;
+	}
 	*s = t;
 	return 0;
+}
+
+const char *image_key_name(enum image_key key)
+{
+	return keys[key];
+}
+
+void image_put_value(struct buf *out, const struct image_settings *s, enum image_key key)
+{
+	const bool permits[] = { s->unbound, s->sample, s->swtpm, s->allow_swap };
+
+	switch (key) {
+	case IMAGE_PLATFORM:
+		buf_puts(out, s->platform[0] ? s->platform : "detected");
+		break;
+	case IMAGE_TPM:
+		buf_puts(out, s->tpm);
+		break;
+	case IMAGE_AK:
+		buf_printf(out, "0x%08x", s->ak_handle);
+		break;
+	case IMAGE_PCR:
+		buf_printf(out, "%u", s->initdata_pcr);
+		break;
+	default:
+		buf_puts(out, permits[key - IMAGE_PERMIT_UNBOUND] ? "true" : "false");
+	}
 }
 
 int measured_load(struct image_settings *out, const char *root, struct err *e)
@@ -121,7 +155,7 @@ int measured_load(struct image_settings *out, const char *root, struct err *e)
 		r = toml_parse(&toml, buf_view(&text), e);
 		if (r < 0)
 			return err_wrap_code(e, CODE_CONFIG_SYNTAX, "%s", path);
-		r = read_settings(&s, &(struct settings){ path, toml }, e);
+		r = read_settings(&s, &(struct settings){ .text_name = path, .root = toml }, e);
 		if (r < 0)
 			return r;
 	} else {

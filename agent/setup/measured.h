@@ -10,6 +10,18 @@
  * a mount whose block device is dm-verity with a root hash on the kernel command line, or in a
  * development build.
  */
+enum image_key {
+	IMAGE_PLATFORM,
+	IMAGE_TPM,
+	IMAGE_AK,
+	IMAGE_PCR,
+	IMAGE_PERMIT_UNBOUND, /* permits from here on */
+	IMAGE_PERMIT_SAMPLE,
+	IMAGE_PERMIT_SWTPM,
+	IMAGE_PERMIT_SWAP,
+	IMAGE_KEYS
+};
+
 struct image_settings {
 	bool present;      /* the file exists */
 	bool measured;     /* and counts: on dm-verity, or a development build */
@@ -25,6 +37,8 @@ struct image_settings {
 	bool sample;     /* the platform "sample" */
 	bool swtpm;      /* a TPM over a socket */
 	bool allow_swap; /* inject with a clear swap device on */
+
+	unsigned line[IMAGE_KEYS]; /* where the file says it, from 1; 0: it does not */
 };
 
 /*
@@ -37,5 +51,11 @@ struct image_settings {
  * pcr), ERR_SYSTEM.
  */
 int measured_load(struct image_settings *out, const char *root, struct err *e) MUST_CHECK;
+
+/* "platform.name"; static. */
+const char *image_key_name(enum image_key key);
+
+/* Append the value for a person. */
+void image_put_value(struct buf *out, const struct image_settings *s, enum image_key key);
 
 #endif

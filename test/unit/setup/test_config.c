@@ -112,7 +112,7 @@ TEST(guest_config__malformed__is_named_and_leaves_out_untouched)
 		{ "[token_configs.kbs]\nurl = \"ftp://x\"\n", NULL, NULL, CODE_CONFIG_VALUE, "http://" },
 		{ "[token_configs.kbs]\nurl = \"http://x\"\ntee_key_algorithm = \"RSA1_5\"\n", NULL, NULL,
 		  CODE_CONFIG_VALUE, "tee_key_algorithm" },
-		{ NULL, "skip_sealed_secret_verification = \"yes\"\n", NULL, CODE_CONFIG_VALUE, "skip" },
+		{ NULL, "skip_sealed_secret_verification = \"maybe\"\n", NULL, CODE_CONFIG_VALUE, "skip" },
 		{ NULL, NULL, "[trust]\nhost = []\n", CODE_CONFIG_UNKNOWN_KEY, "line 2: unknown key trust.host" },
 		{ NULL, NULL, "seald = 1\n", CODE_CONFIG_UNKNOWN_KEY, "seald" },
 		{ NULL, NULL, "[sealed]\nbind = { A = \"http://x\" }\n", CODE_CONFIG_VALUE, "sealed.bind A" },
