@@ -76,6 +76,7 @@ int cli_parse(const struct cli_syntax *s, int argc, char **argv, const char **op
 int cmd_initdata(int argc, char **argv);
 int cmd_tpm(int argc, char **argv);
 int cmd_seal(int argc, char **argv);
+int cmd_config(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_eventlog(int argc, char **argv);

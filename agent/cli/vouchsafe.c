@@ -14,6 +14,7 @@ static const struct {
 	{ "initdata", cmd_initdata, "build, inspect, digest, verify, provision a pod's initdata" },
 	{ "tpm", cmd_tpm, "create the attestation key, show its public part" },
 	{ "seal", cmd_seal, "make a sealed secret (the owner's side)" },
+	{ "config", cmd_config, "what is in force, where it comes from, whether it is measured" },
 	{ "doctor", cmd_doctor, "walk the whole path from TPM to Trustee and say what is wrong" },
 	{ "eventlog", cmd_eventlog, "list the measured events, compare them with the registers" },
 	{ "explain", cmd_explain, "say what an error code means and what to do" },
