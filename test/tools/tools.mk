@@ -9,3 +9,7 @@ tools += $(B)/tools/faultinject.so
 $(B)/tools/faultinject.so: test/tools/faultinject.c
 	@mkdir -p $(@D)
 	$(CC) $(std) -Wall -Wextra -Werror -O2 -g -fPIC -shared -U_FORTIFY_SOURCE $< -ldl -o $@
+tools += $(B)/tools/eventlog_extend
+$(B)/tools/eventlog_extend: $(B)/test/tools/eventlog_extend.o $(call archives_of,$(needs_attester))
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_attester)) -o $@

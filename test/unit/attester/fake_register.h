@@ -138,6 +138,11 @@ static inline bool file_read(struct buf *out, const char *path)
 	return r == 0;
 }
 
+static inline bool file_there(const char *path)
+{
+	return access(below_root(path), F_OK) == 0;
+}
+
 static inline void file_write(const char *path, struct view bytes)
 {
 	struct err e;

@@ -127,7 +127,7 @@ TEST(eventlog_extend__bad_event_or_register__fails_and_leaves_no_trace)
 	CHECK_INT(e.code, CODE_EVENTLOG_REGISTER);
 	CHECK_INT(result, EVENTLOG_NOT_ENABLED);
 	CHECK_INT(check_replay(NULL), 0);
-	CHECK(!file_read(&(struct buf){ .max = 1 }, EVENTLOG_WAL));
+	CHECK(!file_there(EVENTLOG_WAL));
 	CHECK_INT(log_add(log, "x", NULL, NULL), 0);
 	CHECK_INT(check_replay(NULL), 1);
 }
@@ -145,7 +145,7 @@ TEST(eventlog_extend__register_refuses__the_event_is_dropped)
 	CHECK_INT(log_open(&log, NULL), 0);
 	fake->extend_fails = FAIL_BEFORE;
 	CHECK_ERR(log_add(log, "lost", NULL, &e), ERR_DEVICE, e, "the fake refuses");
-	CHECK(!file_read(&(struct buf){ .max = 1 }, EVENTLOG_WAL));
+	CHECK(!file_there(EVENTLOG_WAL));
 	fake->extend_fails = FAIL_NOT;
 	CHECK_INT(log_add(log, "kept", NULL, NULL), 0);
 	CHECK_INT(check_replay(NULL), 1);
@@ -191,7 +191,7 @@ TEST(eventlog_extend__nobody_can_tell_whether_it_worked__stays_pending_then_is_f
 		fake->step = break_reads;
 		CHECK(log_add(log, "1", NULL, &e) < 0);
 		CHECK(strncmp(err_name(&e), "tpm.", 4) == 0);
-		CHECK(file_read(&(struct buf){ .max = 4096 }, EVENTLOG_WAL));
+		CHECK(file_there(EVENTLOG_WAL));
 		/* Still nobody can tell: nothing goes on. */
 		CHECK_ERR(log_add(log, "2", NULL, &e), ERR_TIMEOUT, e, "does not answer");
 		fake->step = NULL;
@@ -373,7 +373,7 @@ TEST(eventlog_open__an_unfinished_write_ahead_file__is_thrown_away)
 	root_make();
 	file_write(EVENTLOG_WAL ".new", view_str("\0\0"));
 	CHECK_INT(log_open(&l, NULL), 0);
-	CHECK(!file_read(&(struct buf){ .max = 1 }, EVENTLOG_WAL ".new"));
+	CHECK(!file_there(EVENTLOG_WAL ".new"));
 }
 
 TEST(eventlog_open__register_refuses_the_left_event__it_is_dropped)
@@ -401,7 +401,7 @@ TEST(eventlog_open__register_cannot_be_read__is_that_error_and_keeps_the_file)
 	leave(TAIL_NONE, R_BEFORE, false);
 	fake->read_fails = true;
 	CHECK_ERR(log_open(&log, &e), ERR_TIMEOUT, e, "does not answer");
-	CHECK(file_read(&(struct buf){ .max = 4096 }, EVENTLOG_WAL));
+	CHECK(file_there(EVENTLOG_WAL));
 	fake->read_fails = false;
 	CHECK_INT(log_open(&log, NULL), 0);
 	CHECK_INT(check_replay(NULL), 2);
