@@ -22,6 +22,7 @@ struct server {
 	const char *reply; /* what serve_reply() sends */
 	int fd, port;
 	atomic_int connections, requests, open;
+	atomic_int last; /* descriptor of the connection that the last request came on */
 	pthread_mutex_t lock;
 	char seen[1u << 16]; /* the last request, head and body */
 	char url[128];
@@ -56,32 +57,37 @@ static inline void nap_ms(int ms)
 	(void)usleep((useconds_t)ms * 1000);
 }
 
-/* The next request with its body into s->seen. False at the connection's end. */
+/*
+ * The next request into s->seen: its head, and of its body what fits (the rest is read too). False
+ * at the connection's end.
+ */
 static inline bool read_request(struct server *s, int fd)
 {
-	char got[sizeof s->seen];
-	size_t n = 0, want = 0;
+	char got[sizeof s->seen], rest[1u << 16];
+	size_t n = 0, kept = 0, want = SIZE_MAX;
 
-	for (;;) {
+	while (n < want) {
+		bool fits = kept < sizeof got - 1;
+		ssize_t k = fits ? recv(fd, got + kept, sizeof got - 1 - kept, 0)
+				 : recv(fd, rest, sizeof rest, 0);
 		char *end, *length;
-		ssize_t k = recv(fd, got + n, sizeof got - 1 - n, 0);
 
 		if (k <= 0)
 			return false;
 		n += (size_t)k;
-		got[n] = '\0';
-		end = strstr(got, "\r\n\r\n");
+		kept += fits ? (size_t)k : 0;
+		got[kept] = '\0';
+		end = want == SIZE_MAX ? strstr(got, "\r\n\r\n") : NULL;
 		if (!end)
 			continue;
 		length = strcasestr(got, "content-length:");
 		want = (size_t)(end + 4 - got);
 		want += length && length < end ? strtoul(length + 15, NULL, 10) : 0;
-		if (n >= want)
-			break;
 	}
 	(void)pthread_mutex_lock(&s->lock);
-	memcpy(s->seen, got, n + 1);
+	memcpy(s->seen, got, kept + 1);
 	(void)pthread_mutex_unlock(&s->lock);
+	s->last = fd;
 	s->requests++;
 	return true;
 }

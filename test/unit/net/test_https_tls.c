@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -458,4 +459,62 @@ TEST(tls__server_that_never_answers__ends_at_the_deadline_without_a_byte_in_clea
 	check_get_fails(h, url, 400, CODE_NET_TIMEOUT, url);
 	CHECK_INT(s->requests, 0);
 	https_free(h);
+}
+
+/* A proxy that carries bytes both ways behind its answer to CONNECT. */
+static int tunnel_port;
+
+static void serve_tunnel(struct server *s, int fd)
+{
+	const struct sockaddr_in a = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				       .sin_port = htons((uint16_t)tunnel_port) };
+	cleanup_close int far = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct pollfd p[2] = { { fd, POLLIN, 0 }, { far, POLLIN, 0 } };
+	char bytes[4096];
+
+	if (!read_request(s, fd) || connect(far, (const struct sockaddr *)&a, sizeof a) < 0)
+		return;
+	say(fd, s->reply);
+	while (poll(p, 2, 5000) > 0) {
+		for (int i = 0; i < 2; i++) {
+			ssize_t n = p[i].revents ? recv(p[i].fd, bytes, sizeof bytes, 0) : -1;
+
+			if (n == 0)
+				return;
+			if (n > 0)
+				say_bytes(p[1 - i].fd, bytes, (size_t)n);
+		}
+	}
+}
+
+TEST(tls__through_a_proxy__is_checked_as_without_and_takes_nothing_from_the_proxys_headers)
+{
+	struct certificate root = make(NULL, "root", NULL, -DAY, DAY);
+	struct certificate other = make(NULL, "other", NULL, -DAY, DAY);
+	struct certificate leaf = make(&root, "kbs", "IP:127.0.0.1", -DAY, DAY);
+	struct tls_server s = serve(&leaf, NULL, NULL);
+	struct server *proxy = start_server(
+		serve_tunnel, "HTTP/1.1 200 Connection established\r\nSet-Cookie: of=the-proxy\r\n"
+			      "Retry-After: 60\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
+	struct https_config config = { .ca_pem = root.pem, .proxy = proxy->url };
+	cleanup_http_reply struct http_reply reply = { 0 };
+	struct err e = { 0 };
+	struct https *h;
+
+	tunnel_port = (int)strtol(strrchr(s.url, ':') + 1, NULL, 10);
+	h = new_client(&config);
+	if (get_within(h, s.url, "/x", 10000, &reply, &e) < 0)
+		test_fail(__FILE__, __LINE__, "%s: %s", err_name(&e), e.msg);
+	CHECK(strcmp(buf_str(&reply.body), "ok") == 0);
+	CHECK(reply.set_cookie[0] == '\0' && reply.retry_after_ms == 0 && reply.date == 0);
+	CHECK_INT(proxy->connections, 1);
+	https_free(h);
+	config.ca_pem = other.pem;
+	h = new_client(&config);
+	check_get_fails(h, s.url, 10000, CODE_TLS_UNTRUSTED, s.url);
+	CHECK_INT(proxy->connections, 2);
+	https_free(h);
+	stop(&s);
+	drop(&root), drop(&other), drop(&leaf);
 }
