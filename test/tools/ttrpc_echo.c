@@ -11,7 +11,7 @@
  *
  *   ttrpc_echo SOCKET     prints "ready", serves until SIGTERM, drains, prints counters
  *
- * What UnsealSecret and GetResource do with a text:
+ * What UnsealSecret, GetResource and UnWrapKey do with a text:
  *   "deny…"     fail as a policy denial does
  *   "sleep:MS"  answer after that time, whatever the deadline
  *   "big:N"     a secret of N bytes 'x'
@@ -83,7 +83,8 @@ static int serve(const char *path, struct err *e)
 {
 	static struct cdh_backend backend = { .unseal = unseal,
 					      .unseal_cached = unseal_cached,
-					      .get_resource = get_resource };
+					      .get_resource = get_resource,
+					      .unwrap_key = get_resource };
 	static struct api_method methods[CDH_METHODS];
 	struct ttrpc_config config = { 0 };
 	struct ttrpc_server *s = NULL;

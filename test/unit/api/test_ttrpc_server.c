@@ -334,8 +334,10 @@ TEST(ttrpc_server__slow_sender__is_closed_and_others_and_idle_ones_are_not)
 	skipping = dial();
 	drip = dial();
 	idle = dial();
-	ask(idle, 1, "Echo", "x", 0);
-	hear_bytes(idle, 1, "x", false);
+	send_bytes(idle, "\0\0\0\0\0\0\0", 7); /* a frame in two pieces, then silence */
+	nap_ms(20);
+	send_bytes(idle, "\1\1\0", 3);
+	hear_status(idle, 1, 3, "does not exist");
 	send_bytes(slow, "\0\0", 2);
 	send_head(skipping, FRAME_MAX + 100, 1, FRAME_REQUEST);
 	send_head(drip, 1000, 1, FRAME_REQUEST);
@@ -343,6 +345,7 @@ TEST(ttrpc_server__slow_sender__is_closed_and_others_and_idle_ones_are_not)
 		send_bytes(drip, "x", 1); /* progress does not buy time */
 		nap_ms(20);
 	}
+	CHECK(readable(drip, 0));
 	CHECK(ended(slow, 2000));
 	CHECK(ended(drip, 2000));
 	CHECK(ended(skipping, 2000));
