@@ -72,7 +72,7 @@ fuzzers := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 
 .DEFAULT_GOAL := all
 ifneq ($(DEV),)
-ifneq ($(filter install,$(MAKECMDGOALS)),)
+ifneq ($(filter install install-% deb rpm,$(MAKECMDGOALS)),)
 $(error DEV=1: a development build grants every permit and is not installed)
 endif
 endif
@@ -191,8 +191,18 @@ format:
 
 #: make man        the manual pages (scdoc)
 man: $(man)
+# A build that says DEVELOPMENT is not installed either, whatever the command line said.
+refuse_dev = if $(B)/vouchsafed --version | grep -q DEVELOPMENT; then \
+	echo 'a development build grants every permit and is not installed' >&2; exit 1; fi
+lib := $(DESTDIR)$(PREFIX)/lib
+unit_dir := $(lib)/systemd/system
+# put FILE,FOLDER,NAME: a file of systemd/ that names programs, with PREFIX in their paths.
+put = install -d $(2) && sed 's|/usr/\(bin\|libexec\)/vouchsafe|$(PREFIX)/\1/vouchsafe|g' $(1) > $(2)/$(3) && chmod 0644 $(2)/$(3)
+own_units := $(filter-out %/media-cidata.mount,$(wildcard systemd/*.service systemd/*.socket systemd/*.mount))
+
 #: make install    DESTDIR and PREFIX are honoured; refuses a development build
 install: all man
+	@$(refuse_dev)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/vouchsafe
 	install -s -m 0755 $(B)/vouchsafe $(B)/vouchsafe-oci $(DESTDIR)$(PREFIX)/bin/
 	install -s -m 0755 $(B)/vouchsafed $(B)/vouchsafe-rest $(DESTDIR)$(PREFIX)/libexec/vouchsafe/
@@ -200,8 +210,46 @@ install: all man
 		d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; \
 		install -d $$d && install -m 0644 $(B)/man/$$m $$d/ || exit 1; \
 	done
+	for u in $(own_units); do $(call put,$$u,$(unit_dir),$${u##*/}) || exit 1; done
+	install -d $(lib)/sysusers.d $(lib)/tmpfiles.d $(lib)/systemd/system-preset $(lib)/udev/rules.d
+	install -m 0644 systemd/vouchsafe.sysusers.conf $(lib)/sysusers.d/vouchsafe.conf
+	install -m 0644 systemd/vouchsafe.tmpfiles.conf $(lib)/tmpfiles.d/vouchsafe.conf
+	install -m 0644 systemd/25-vouchsafe.preset $(lib)/systemd/system-preset/
+	install -m 0644 systemd/60-vouchsafe-tpm.rules $(lib)/udev/rules.d/
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 0644 agent/cli/completion/vouchsafe.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/vouchsafe
 	install -d $(DESTDIR)$(PREFIX)/share/doc/vouchsafe
 	install -m 0644 README.md SECURITY.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vouchsafe/
+#: make install-caa  besides, what a cloud-api-adaptor or OpenShift pod image needs
+caa_replaced := attestation-agent confidential-data-hub api-server-rest
+install-caa:
+	$(call put,systemd/caa/process-user-data.service,$(unit_dir),process-user-data.service)
+	$(call put,systemd/caa/process-user-data.conf,$(unit_dir)/process-user-data.service.d,50-vouchsafe.conf)
+	$(call put,systemd/caa/kata-agent.conf,$(unit_dir)/kata-agent.service.d,50-vouchsafe.conf)
+	for u in $(caa_replaced:%=%.path) $(caa_replaced:%=%.service); do \
+		$(call put,systemd/caa/replaced.conf,$(unit_dir)/$$u.d,50-vouchsafe.conf) || exit 1; \
+	done
+	install -d $(DESTDIR)/etc/systemd/system/process-user-data.service.d $(DESTDIR)/media/cidata
+	ln -sf /dev/null $(DESTDIR)/etc/systemd/system/process-user-data.service.d/10-override.conf
+	install -d $(lib)/systemd/system-preset $(lib)/udev/rules.d
+	install -m 0644 systemd/caa/25-vouchsafe-caa.preset $(lib)/systemd/system-preset/
+	install -m 0644 systemd/90-vouchsafe-cidata.rules $(lib)/udev/rules.d/
+	install -m 0644 systemd/media-cidata.mount $(unit_dir)/
+#: make install-kata  besides, the three names that native kata's agent starts
+install-kata: all
+	@$(refuse_dev)
+	install -d $(DESTDIR)/usr/local/bin
+	ln -sf $(PREFIX)/libexec/vouchsafe/vouchsafed $(DESTDIR)/usr/local/bin/attestation-agent
+	ln -sf $(PREFIX)/libexec/vouchsafe/vouchsafed $(DESTDIR)/usr/local/bin/confidential-data-hub
+	ln -sf $(PREFIX)/libexec/vouchsafe/vouchsafe-rest $(DESTDIR)/usr/local/bin/api-server-rest
+#: make deb        Debian packages vouchsafe, vouchsafe-caa, vouchsafe-kata into build/deb
+deb: all man
+	@$(refuse_dev)
+	B=$(B) VERSION=$(VERSION) MAKE='$(MAKE)' sh systemd/packaging/deb.sh build/deb
+#: make rpm        the same as RPMs into build/rpm, from HEAD
+rpm: dist
+	VERSION=$(VERSION) REVISION=$(REVISION) sh systemd/packaging/rpm.sh build/rpm build/vouchsafe-$(VERSION).tar.gz
 #: make dist       a source archive of HEAD
 dist:
 	@mkdir -p build
@@ -214,6 +262,7 @@ clean:
 help:
 	@sed -n 's/^#: //p' Makefile
 
-.PHONY: all demo check unit dev asan tsan fuzz fuzz-build fuzz-targets bench lint format man install dist clean help FORCE
+.PHONY: all demo check unit dev asan tsan fuzz fuzz-build fuzz-targets bench lint format man install install-caa \
+	install-kata deb rpm dist clean help FORCE
 FORCE:
 -include $(shell find $(B) -name '*.d' -not -path '$(B)/asan/*' -not -path '$(B)/tsan/*' -not -path '$(B)/fuzz/*' -not -path '$(B)/dev/*' 2>/dev/null)
