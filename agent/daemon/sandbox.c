@@ -96,6 +96,12 @@ static const int allowed[] = {
 	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(access), SCMP_SYS(faccessat),
 	SCMP_SYS(faccessat2), SCMP_SYS(fcntl), SCMP_SYS(ioctl), SCMP_SYS(dup), SCMP_SYS(stat),
 	SCMP_SYS(open), SCMP_SYS(unlink), SCMP_SYS(getcwd), SCMP_SYS(fstatfs), SCMP_SYS(statfs),
+	/* writing files: the event log, credentials */
+	SCMP_SYS(pwrite64), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(ftruncate),
+	SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(mkdir),
+	SCMP_SYS(mkdirat), SCMP_SYS(unlinkat), SCMP_SYS(fchmod), SCMP_SYS(chmod),
+	SCMP_SYS(fchmodat), SCMP_SYS(fchown), SCMP_SYS(chown), SCMP_SYS(lchown), SCMP_SYS(flock),
+	SCMP_SYS(umask), SCMP_SYS(preadv), SCMP_SYS(pwritev),
 	/* memory */
 	SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mprotect), SCMP_SYS(madvise), SCMP_SYS(mlock),
 	SCMP_SYS(mlock2), SCMP_SYS(munlock), SCMP_SYS(mremap), SCMP_SYS(brk), SCMP_SYS(membarrier),

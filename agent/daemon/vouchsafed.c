@@ -5,6 +5,7 @@
 #include "agent/base/notify.h"
 #include "agent/base/version.h"
 #include "agent/daemon/sandbox.h"
+#include "agent/daemon/vouchsafed_aa.h"
 #include "agent/daemon/vouchsafed_serve.h"
 
 #include <errno.h>
@@ -19,7 +20,6 @@ enum { OK = 0, USAGE = 64, SYSTEM = 71, GUEST = 78 };
 
 enum {
 	SOCKET_MODE = 0660,
-	FOLDER_MODE = 0755,
 	DRAIN_MS = 10 * 1000,
 	PING_MS = 2000,
 	STATUS_MS = 5000,
@@ -98,22 +98,45 @@ static void say_what_it_is(const struct guest *g)
 		log_warn("configuration not measured", "why=\"%s\"", g->image.why_not);
 }
 
-/* The socket, made before privilege goes, owned by the user that serves it. */
-static int open_socket(struct ttrpc_server *server, const struct guest *g,
-		       const struct api_method *methods, size_t n, struct err *e)
+/*
+ * Started as root: folders that the user we become can write to, as tmpfiles makes them where a
+ * unit starts us. initdata/ stays root's.
+ */
+static int make_folders(const struct guest *g, struct err *e)
 {
-	cleanup_free char *path = fs_join(g->root, GUEST_CDH_SOCKET);
-	cleanup_free char *folder = path ? strdup(path) : NULL;
-	gid_t gid = geteuid() == 0 ? SANDBOX_GID : (gid_t)-1;
-	int r;
+	static const struct {
+		const char *path;
+		mode_t mode;
+		uid_t uid;
+	} rows[] = {
+		{ "/run/confidential-containers", 01775, 0 },
+		{ "/run/confidential-containers/attestation-agent", 0755, SANDBOX_UID },
+		{ "/run/confidential-containers/cdh", 0755, SANDBOX_UID },
+		{ EVENTLOG_DIR, 0755, SANDBOX_UID },
+	};
 
-	if (!folder)
+	if (geteuid() != 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		cleanup_free char *path = fs_join(g->root, rows[i].path);
+		int r = path ? fs_mkdirs(path, 0755, e) : err_set(e, ERR_NOMEM, "no memory for a path");
+
+		if (r < 0)
+			return r;
+		if (chown(path, rows[i].uid, SANDBOX_GID) < 0 || chmod(path, rows[i].mode) < 0)
+			return err_sys(e, errno, "hand over %s", path);
+	}
+	return 0;
+}
+
+static int listen_at(struct ttrpc_server *server, const struct guest *g, const char *where,
+		     const struct api_method *methods, size_t n, struct err *e)
+{
+	cleanup_free char *path = fs_join(g->root, where);
+
+	if (!path)
 		return err_set(e, ERR_NOMEM, "no memory for a path");
-	*strrchr(folder, '/') = '\0';
-	r = fs_mkdirs(folder, FOLDER_MODE, e);
-	if (r < 0)
-		return r;
-	return ttrpc_server_listen(server, path, SOCKET_MODE, gid, methods, n, e);
+	return ttrpc_server_listen(server, path, SOCKET_MODE, (gid_t)-1, methods, n, e);
 }
 
 static void tell_status(const struct guest *g)
@@ -155,34 +178,55 @@ static void wait_for_end(struct ttrpc_server *server, struct serve *serve, int s
 	}
 }
 
-static int serve_guest(struct guest *g, int signals, struct err *e)
+/* What is served; in one place because the methods borrow the backends. */
+struct service {
+	struct serve cdh;
+	struct serve_aa aa;
+	struct cdh_backend cdh_backend;
+	struct aa_backend aa_backend;
+	struct api_method cdh_methods[CDH_METHODS], aa_methods[AA_METHODS];
+	struct ttrpc_server *server;
+};
+
+/* The agent's socket first: cdh.sock is what others take for "ready". */
+static int open_service(struct service *s, struct guest *g, struct err *e)
 {
-	struct serve serve = { 0 };
-	struct cdh_backend backend;
-	struct ttrpc_server *server = NULL;
-	struct api_method methods[CDH_METHODS];
 	const struct ttrpc_config config = { .uids = g->config.peer_uids, .n_uids = g->config.n_peer_uids };
 	int r;
 
-	r = serve_open(&serve, g, e);
-	if (r < 0)
+	if ((r = make_folders(g, e)) < 0 || (r = sandbox_drop(e)) < 0 ||
+	    (r = sandbox_syscalls(e)) < 0 || (r = serve_open(&s->cdh, g, e)) < 0 ||
+	    (r = serve_aa_open(&s->aa, g, e)) < 0)
 		return r;
-	backend = serve_backend(&serve);
-	cdh_methods(methods, &backend);
-	if ((r = ttrpc_server_new(&server, &config, e)) < 0 ||
-	    (r = open_socket(server, g, methods, CDH_METHODS, e)) < 0 || (r = sandbox_drop(e)) < 0 ||
-	    (r = sandbox_syscalls(e)) < 0 || (r = ttrpc_server_start(server, e)) < 0) {
-		ttrpc_server_free(server);
-		serve_close(&serve);
+	s->cdh_backend = serve_backend(&s->cdh);
+	cdh_methods(s->cdh_methods, &s->cdh_backend);
+	s->aa_backend = serve_aa_backend(&s->aa);
+	aa_methods(s->aa_methods, &s->aa_backend);
+	if ((r = ttrpc_server_new(&s->server, &config, e)) < 0 ||
+	    (r = listen_at(s->server, g, GUEST_AA_SOCKET, s->aa_methods, AA_METHODS, e)) < 0 ||
+	    (r = listen_at(s->server, g, GUEST_CDH_SOCKET, s->cdh_methods, CDH_METHODS, e)) < 0)
+		return r;
+	return ttrpc_server_start(s->server, e);
+}
+
+static int serve_guest(struct guest *g, int signals, struct err *e)
+{
+	static struct service s;
+	int r = open_service(&s, g, e);
+
+	if (r < 0) {
+		ttrpc_server_free(s.server);
+		serve_close(&s.cdh);
+		serve_aa_close(&s.aa);
 		return r;
 	}
 	say_what_it_is(g);
 	(void)notify_send("READY=1", NULL);
 	tell_status(g);
-	wait_for_end(server, &serve, signals);
+	wait_for_end(s.server, &s.cdh, signals);
 	log_info("stopping", "drain_ms=%d", DRAIN_MS);
 	(void)notify_send("STOPPING=1", NULL);
-	if (ttrpc_server_drain(server, deadline_in(DRAIN_MS), e) < 0)
+	if (ttrpc_server_drain(s.server, deadline_in(DRAIN_MS), e) < 0)
 		log_err(LOG_LEVEL_WARN, "calls were cut off", e);
 	/* Methods may still wait for Trustee: what they hold is erased by the end of the process. */
 	return 0;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/daemon/vouchsafed_serve.h"
 #include "agent/base/log.h"
+#include "agent/daemon/vouchsafed_aa.h"
+#include "agent/secrets/keyprovider.h"
 
 #include <time.h>
 
@@ -132,12 +134,10 @@ static int get_resource(void *ctx, struct view text, struct deadline d, struct s
 	return r < 0 ? r : resource(ctx, out, &uri, d, e);
 }
 
-static void failed(void *ctx, const char *method, const struct api_call *call, const struct err *e)
+static int unwrap_key(void *ctx, struct view request, struct deadline d, struct secret *out,
+		      struct err *e)
 {
-	(void)ctx;
-	log_warn("call failed", "method=%s uid=%u pid=%d name=%s code=%s kind=%s side=%s what=\"%s\"",
-		 method, call->peer.uid, call->peer.pid, call->name ? call->name : "-", err_name(e),
-		 err_kind_name(e->kind), err_side_name(err_entry(e->code)->side), e->msg);
+	return keyprovider_unwrap(out, request, resource, ctx, d, e);
 }
 
 int serve_open(struct serve *s, struct guest *g, struct err *e)
@@ -169,7 +169,8 @@ struct cdh_backend serve_backend(struct serve *s)
 		.unseal = unseal,
 		.unseal_cached = unseal_cached,
 		.get_resource = get_resource,
-		.failed = failed,
+		.unwrap_key = unwrap_key,
+		.failed = serve_failed,
 		.ctx = s,
 	};
 }
