@@ -456,6 +456,19 @@ def provision__killed_at_each_moment__the_next_run_ends_complete():
     assert killed >= 5, killed
 
 
+def capabilities__none_at_all__suffice():
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        raise Skip("needs root and setpriv")
+    with Guest(BUILD, network=True) as w:
+        w.serve("azure", user_data())
+        w.inside += ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all", "--no-new-privs"]
+        r = w.run([*w.inside, "sh", "-c", "grep CapEff /proc/self/status"])
+        assert r.stdout.split() == ["CapEff:", "0" * 16], r
+        r = w.provision_from(cloud="azure")
+        assert r.returncode == 0 and r.stdout.startswith("initdata bound"), r
+        check_delivered(w)
+
+
 # --- the image ----------------------------------------------------------------------------------
 def normal_build__options_of_tests__are_not_known():
     with World(BUILD) as w:
@@ -506,6 +519,7 @@ def main():
         connect__fails_at_each_call__complete_or_refused_and_the_next_run_works,
         openat__fails_at_each_call__complete_or_refused_and_the_next_run_works,
         provision__killed_at_each_moment__the_next_run_ends_complete,
+        capabilities__none_at_all__suffice,
         normal_build__options_of_tests__are_not_known,
         mount_unit__of_the_drive__is_read_only_and_verifies,
     ):
