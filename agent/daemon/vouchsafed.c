@@ -6,6 +6,7 @@
 #include "agent/base/version.h"
 #include "agent/daemon/sandbox.h"
 #include "agent/daemon/vouchsafed_aa.h"
+#include "agent/daemon/vouchsafed_fetch.h"
 #include "agent/daemon/vouchsafed_serve.h"
 
 #include <errno.h>
@@ -94,6 +95,10 @@ static void say_what_it_is(const struct guest *g)
 			 c->allow_http_anchors ? "allowed" : "refused");
 	if (c->skip_sealed_verification)
 		log_warn("sealed secrets' signatures are not verified", "%s", "");
+	for (size_t i = 0; i < c->unknown.n; i++)
+		log_warn("unknown key, not used", "where=\"%s\"", c->unknown.text[i]);
+	for (size_t i = 0; i < c->ignored.n; i++)
+		log_warn("setting does not count", "why=\"%s\"", c->ignored.text[i]);
 	if (!g->image.measured && g->image.present)
 		log_warn("configuration not measured", "why=\"%s\"", g->image.why_not);
 }
@@ -221,6 +226,8 @@ static int serve_guest(struct guest *g, int signals, struct err *e)
 		return r;
 	}
 	say_what_it_is(g);
+	if (fetch_start(g, e) < 0)
+		log_err(LOG_LEVEL_ERROR, "credentials are not fetched", e);
 	(void)notify_send("READY=1", NULL);
 	tell_status(g);
 	wait_for_end(s.server, &s.cdh, signals);

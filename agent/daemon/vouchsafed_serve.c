@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/daemon/vouchsafed_serve.h"
+#include "agent/api/rpc.h"
 #include "agent/base/log.h"
 #include "agent/daemon/vouchsafed_aa.h"
 #include "agent/secrets/keyprovider.h"
+#include "agent/setup/offline.h"
 
 #include <time.h>
 
@@ -36,8 +38,11 @@ static int resource(void *ctx, struct secret *out, const struct uri *uri, struct
 		    struct err *e)
 {
 	struct serve *s = ctx;
-	struct kbs *k = guest_trustee_for(s->guest, uri, e);
+	struct kbs *k;
 
+	if (s->guest->config.offline)
+		return offline_resource(s->guest, out, uri, e);
+	k = guest_trustee_for(s->guest, uri, e);
 	return k ? kbs_get(k, out, uri, d, e) : -(int)ERR_NOTFOUND;
 }
 
@@ -140,6 +145,27 @@ static int unwrap_key(void *ctx, struct view request, struct deadline d, struct 
 	return keyprovider_unwrap(out, request, resource, ctx, d, e);
 }
 
+/* Hand PullImage on, as it is, to the data hub that measured configuration names. */
+static int pull_image(void *ctx, struct view request, struct deadline d, struct buf *reply,
+		      struct err *e)
+{
+	struct serve *s = ctx;
+	const char *to = s->guest->config.image_pull_delegate;
+	cleanup_secret struct secret answer = { 0 };
+	int r;
+
+	if (!to)
+		return CDH_NOT_HERE;
+	if (strncmp(to, "unix://", 7) == 0)
+		to += 7;
+	cleanup_rpc struct rpc_link link = RPC_LINK(to);
+	if ((r = rpc_ready(&link, d, e)) < 0 ||
+	    (r = rpc_call(&link, "api.ImagePullService", "PullImage", request, d, &answer, e)) < 0)
+		return err_wrap(e, r, "image_pull.delegate %s", to);
+	buf_put(reply, secret_bytes(&answer), answer.len);
+	return buf_check(reply, "the reply of PullImage", e);
+}
+
 int serve_open(struct serve *s, struct guest *g, struct err *e)
 {
 	s->guest = g;
@@ -170,6 +196,7 @@ struct cdh_backend serve_backend(struct serve *s)
 		.unseal_cached = unseal_cached,
 		.get_resource = get_resource,
 		.unwrap_key = unwrap_key,
+		.pull_image = pull_image,
 		.failed = serve_failed,
 		.ctx = s,
 	};
