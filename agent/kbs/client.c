@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+enum { LAST_TRY_MS = 200 }; /* less before the deadline than this, and no try is begun */
+
 struct kbs {
 	struct kbs_config config;
 	char *url, *tee;
@@ -138,19 +140,24 @@ static enum outcome get_once(struct kbs *k, struct secret *out, const char *url,
 	return r == -ERR_NETWORK ? RETRY : FAILED;
 }
 
-/* Sleep before another try. False when the deadline comes first, or the end of the client. */
+/*
+ * Sleep before another try. A pause that ends behind the deadline is cut so that there is a last
+ * try; one that the peer asked for is not. False when there is no time for any, or the client ends.
+ */
 static bool pause_before_retry(struct kbs *k, int64_t *pause_ms, int64_t retry_after_ms,
 			       struct deadline d)
 {
-	int64_t ms;
+	int64_t ms, last = deadline_left_ms(d) - LAST_TRY_MS;
 
 	*pause_ms = *pause_ms == 0 ? KBS_PAUSE_MIN_MS : *pause_ms * 2;
 	if (*pause_ms > KBS_PAUSE_MAX_MS)
 		*pause_ms = KBS_PAUSE_MAX_MS;
 	ms = session_jitter(*pause_ms);
+	if (ms > last)
+		ms = last;
 	if (ms < retry_after_ms)
 		ms = retry_after_ms;
-	if (ms >= deadline_left_ms(d))
+	if (ms <= 0 || ms > last)
 		return false;
 	return session_sleep(&k->own, ms);
 }
@@ -184,7 +191,7 @@ static int get(struct kbs *k, struct secret *out, const struct uri *uri, struct 
 			return r;
 		case NEW_TOKEN:
 			if (renewed) {
-				session_refused(&k->own, serial, e);
+				session_refused(&k->own, serial);
 				return r;
 			}
 			session_drop(&k->own, serial);

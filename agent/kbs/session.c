@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { STACK_BYTES = 512 * 1024, WAIT_SLICE_MS = 1000 };
+enum { STACK_BYTES = 512 * 1024, WAIT_SLICE_MS = 1000, FORGET_MS = 5 * 60 * 1000 };
 
 int64_t session_now(const struct kbs_session *s)
 {
@@ -224,6 +224,11 @@ static int start(struct kbs_session *s, struct err *e)
 	if (s->joinable)
 		(void)pthread_join(s->thread, NULL);
 	s->joinable = false;
+	/* Nobody waited for so long: what failed then belongs to another outage. */
+	if (session_now(s) - s->last_ms > FORGET_MS) {
+		s->pause_ms = 0;
+		s->tries = 0;
+	}
 	(void)pthread_attr_init(&a);
 	(void)pthread_attr_setstacksize(&a, STACK_BYTES);
 	s->running = true;
@@ -374,13 +379,14 @@ void session_drop(struct kbs_session *s, uint64_t serial)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
-void session_refused(struct kbs_session *s, uint64_t serial, const struct err *e)
+void session_refused(struct kbs_session *s, uint64_t serial)
 {
 	(void)pthread_mutex_lock(&s->lock);
 	if (s->serial == serial && s->token.len > 0) {
 		drop(s);
 		s->failed = true;
-		s->last = *e;
+		(void)err_code(&s->last, CODE_KBS_TOKEN_REFUSED,
+			       "Trustee at %.200s refuses the tokens that it gives", s->base);
 		s->last_ms = session_now(s);
 	}
 	(void)pthread_mutex_unlock(&s->lock);

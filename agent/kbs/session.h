@@ -33,7 +33,7 @@ struct kbs_session {
 	struct err last;   /* its reason */
 	int64_t last_ms;
 	int64_t pause_ms, retry_at_ms, retry_after_ms;
-	unsigned tries; /* since the last success */
+	unsigned tries; /* that failed in a row */
 };
 
 int64_t session_now(const struct kbs_session *s);
@@ -67,10 +67,10 @@ int session_token(struct kbs_session *s, struct secret *token, uint64_t *serial,
 void session_drop(struct kbs_session *s, uint64_t serial);
 
 /*
- * That token does not count, and was obtained because the one before it did not: the reason in *e
- * is a refusal like that of a handshake, shared for KBS_REFUSAL_MS.
+ * That token does not count, and was obtained because the one before it did not: a refusal
+ * (kbs.token-refused) like that of a handshake, shared for KBS_REFUSAL_MS.
  */
-void session_refused(struct kbs_session *s, uint64_t serial, const struct err *e);
+void session_refused(struct kbs_session *s, uint64_t serial);
 
 /* A policy denied a resource to that token. */
 void session_denied(struct kbs_session *s, uint64_t serial);

@@ -339,6 +339,25 @@ TEST(session_token__an_old_reason__is_not_given_for_a_handshake_that_hangs)
 	session_close(s);
 }
 
+TEST(session_token__an_outage_long_ago__does_not_lengthen_the_pause)
+{
+	struct kbs_session *s = open_session(true);
+
+	world.fail_code = CODE_NET_REFUSED;
+	atomic_store(&world.auth_fails, 1000);
+	for (int i = 0; i < 8; i++) {
+		CHECK_INT(now_ask(s, 20, NULL), CODE_NET_REFUSED);
+		atomic_fetch_add(&world.clock, 3 * KBS_PAUSE_MAX_MS);
+	}
+	CHECK_INT(s->pause_ms, KBS_PAUSE_MAX_MS);
+	CHECK_INT(s->tries, 8);
+	atomic_fetch_add(&world.clock, 3600 * 1000);
+	CHECK_INT(now_ask(s, 20, NULL), CODE_NET_REFUSED);
+	CHECK_INT(s->pause_ms, KBS_PAUSE_MIN_MS);
+	CHECK_INT(s->tries, 1);
+	session_close(s);
+}
+
 static void check_retry_after(int64_t asked_ms, int64_t honoured_ms)
 {
 	struct kbs_session *s = open_session(true);
@@ -466,14 +485,12 @@ TEST(session_drop__of_an_old_token__leaves_the_new_one)
 TEST(session_refused__token__is_a_refusal_for_all_for_five_seconds)
 {
 	struct kbs_session *s = open_session(true);
-	struct err e;
 	uint64_t serial;
 
 	CHECK_INT(now_ask(s, SOON_MS, &serial), CODE_OK);
-	(void)err_code(&e, CODE_KBS_TOKEN_REFUSED, "as the test wants");
-	session_refused(s, serial + 1, &e);
+	session_refused(s, serial + 1);
 	CHECK_INT(now_ask(s, SOON_MS, NULL), CODE_OK);
-	session_refused(s, serial, &e);
+	session_refused(s, serial);
 	CHECK_INT(now_ask(s, SOON_MS, NULL), CODE_KBS_TOKEN_REFUSED);
 	CHECK_INT(atomic_load(&world.auths), 1);
 	atomic_fetch_add(&world.clock, KBS_REFUSAL_MS);
