@@ -13,3 +13,8 @@ tools += $(B)/tools/eventlog_extend
 $(B)/tools/eventlog_extend: $(B)/test/tools/eventlog_extend.o $(call archives_of,$(needs_attester))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_attester)) -o $@
+
+tools += $(B)/tools/ttrpc_echo
+$(B)/tools/ttrpc_echo: $(B)/test/tools/ttrpc_echo.o $(call archives_of,$(needs_api))
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_api)) -o $@
