@@ -7,12 +7,15 @@
 #include <signal.h>
 #include <time.h>
 
-enum { STACK = 256 << 10 };
+enum { STACK = 256 << 10, SWEEP_MS = 100 };
+
+TAILQ_HEAD(jobs, rest_job);
 
 struct lane {
 	struct rest_pool *pool;
-	TAILQ_HEAD(, rest_job) queue;
+	struct jobs queue;
 	unsigned n_placed, max_placed; /* jobs that have a place and did not begin */
+	int64_t swept;                 /* when it was last looked for who has left */
 	pthread_cond_t work;
 };
 
@@ -155,16 +158,49 @@ static struct lane *lane_of(struct rest_pool *p, const struct rest_job *job)
 	return trustee ? &p->trustee : &p->local;
 }
 
+static bool take_place(struct lane *lane)
+{
+	if (lane->pool->stopping || lane->n_placed >= lane->max_placed)
+		return false;
+	lane->n_placed++;
+	return true;
+}
+
+/* Take out of a full lane those whose clients have left, into *gone; not at every call. */
+static void sweep(struct lane *lane, struct jobs *gone)
+{
+	struct rest_job *job, *next_job;
+	int64_t now = clock_boot_ms();
+
+	if (lane->n_placed < lane->max_placed || now - lane->swept < SWEEP_MS)
+		return;
+	lane->swept = now;
+	for (job = TAILQ_FIRST(&lane->queue); job; job = next_job) {
+		next_job = TAILQ_NEXT(job, queued);
+		if (!has_left(job->fd))
+			continue;
+		TAILQ_REMOVE(&lane->queue, job, queued);
+		TAILQ_INSERT_TAIL(gone, job, queued);
+		lane->n_placed--;
+	}
+}
+
 bool rest_pool_reserve(struct rest_pool *p, const struct rest_job *job)
 {
 	struct lane *lane = lane_of(p, job);
+	struct jobs gone = TAILQ_HEAD_INITIALIZER(gone);
+	struct rest_job *left;
 	bool ok;
 
 	(void)pthread_mutex_lock(&p->lock);
-	ok = !p->stopping && lane->n_placed < lane->max_placed;
-	if (ok)
-		lane->n_placed++;
+	sweep(lane, &gone);
+	ok = take_place(lane);
 	(void)pthread_mutex_unlock(&p->lock);
+	while ((left = TAILQ_FIRST(&gone)) != NULL) {
+		TAILQ_REMOVE(&gone, left, queued);
+		left->reply = (struct rest_reply){ .hang_up = true };
+		left->done(left);
+	}
 	return ok;
 }
 

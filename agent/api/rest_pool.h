@@ -39,7 +39,10 @@ struct rest_pool; /* thread-safe */
 int rest_pool_new(struct rest_pool **out, const struct rest_backend_config *config,
 		  struct err *e) MUST_CHECK;
 
-/* Is there room for this job? It has a place then, and rest_pool_submit() must follow. */
+/*
+ * Is there room for this job? It has a place then, and rest_pool_submit() must follow. Where
+ * there is none, jobs whose clients have left are done without a call, which may make some.
+ */
 bool rest_pool_reserve(struct rest_pool *p, const struct rest_job *job) MUST_CHECK;
 
 /* Queue a job that has its place; it stays the caller's, untouched, until done. */

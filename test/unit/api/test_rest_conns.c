@@ -209,10 +209,13 @@ TEST(rest_conns_hold__too_much_plaintext__who_left_it_longest_goes)
 	rest_conns_release(conns, 400);
 	rest_conns_stats(conns, &s);
 	CHECK_INT(s.held, 201);
+	rest_conns_release(conns, 1);
+	rest_conns_hold(conns, c[3].conn, 700);
+	CHECK(!is_cut(&c[1]) && !is_cut(&c[2]) && !is_cut(&c[3]));
 	/* One answer alone may be larger than all that is allowed. */
 	rest_conns_hold(conns, c[1].conn, 5000);
 	CHECK(is_cut(&c[2]) && is_cut(&c[3]) && !is_cut(&c[1]));
-	rest_conns_release(conns, 201);
+	rest_conns_release(conns, 900);
 	rest_conns_release(conns, 5000);
 	rest_conns_release(conns, 1);
 	rest_conns_stats(conns, &s);
