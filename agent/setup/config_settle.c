@@ -64,10 +64,10 @@ static int settle_trustee(struct guest_config *c, struct err *e)
 	drop_empty(&c->kbc_cert);
 	if (!name || c->offline || !c->kbc_url)
 		return 0;
-	if (!c->kbs_url && c->origin[KEY_KBS_URL].from == FROM_DEFAULT) {
+	if (!c->kbs_url) {
 		c->kbs_url = take(c->kbc_url);
 		c->origin[KEY_KBS_URL] = c->origin[KEY_KBC_URL];
-	} else if (!c->kbs_url || strcmp(c->kbs_url, c->kbc_url) != 0) {
+	} else if (strcmp(c->kbs_url, c->kbc_url) != 0) {
 		/* Another Trustee's certificate is none of ours. */
 		config_remark(&c->ignored, "%s: kbc.url, because aa.toml names another Trustee", from);
 		return 0;

