@@ -180,6 +180,7 @@ tsan:
 	+$(MAKE) B=build/tsan CFLAGS='-O1 -g -fsanitize=thread' unit
 #: make fuzz       every fuzz target for FUZZ_SECONDS (60)
 #: make bench      measure against the bare floor, print a table
+bench: # in test/bench/bench.mk
 #: make lint       who includes whom, banned calls, long functions, licence lines
 lint:
 	@awk -f test/lint/includes.awk $$(find agent attester initdata mounts test -name '*.[ch]' | sort)

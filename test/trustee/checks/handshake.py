@@ -15,7 +15,8 @@ import teekey
 from checks.client import Client, PATH, SECRET, ServerCase, b64, jws_payload
 from encoding import b64u
 
-VECTORS = os.path.join(os.environ.get("TEST_SHARED", "/work/shared"), "vectors/trustee/derived")
+SHARED = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 4, "shared")
+VECTORS = os.path.join(os.environ.get("TEST_SHARED", SHARED), "vectors/trustee/derived")
 
 
 def openssl_decrypt(client, data):

@@ -19,7 +19,8 @@ import tpmquote
 from checks.client import SECRET, ServerCase, SoftTpm, b64, jws_payload
 from errors import Refused
 
-DERIVED = os.path.join(os.environ.get("TEST_SHARED", "/work/shared"), "vectors/evidence/derived")
+SHARED = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 4, "shared")
+DERIVED = os.path.join(os.environ.get("TEST_SHARED", SHARED), "vectors/evidence/derived")
 INIT = 'version = "0.1.0"\nalgorithm = "sha256"\n\n[data]\n"aa.toml" = ""\n'
 
 
