@@ -180,10 +180,12 @@ static void put_value(struct buf *out, const struct guest_config *c, enum config
 
 static enum config_measured measured_of(enum config_from from, bool bound)
 {
-	/* The command line is applied where it counts only. */
 	if (from == FROM_DEFAULT)
 		return MEASURED_BUILT_IN;
-	return from == FROM_CMDLINE || bound ? MEASURED_YES : MEASURED_NO;
+	/* It is applied where it counts only; a development build says so of everything. */
+	if (from == FROM_CMDLINE)
+		return version_is_dev ? MEASURED_NO : MEASURED_YES;
+	return bound ? MEASURED_YES : MEASURED_NO;
 }
 
 void config_explain(const struct guest_config *c, bool bound,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/version.h"
+#include "agent/setup/guest.h"
 #include "test/unit/setup/texts.h"
 
 #define KBC        "agent.aa_kbc_params=cc_kbc::http://[fd00::1]:8080"
@@ -183,4 +184,47 @@ TEST(image_explain__unmeasured_file__is_named_as_such)
 	CHECK(has(&shown, "tpm.device=/dev/tpm1|image vouchsafe.toml:2|n\n"));
 	CHECK(has(&shown, "initdata.pcr=8|default:0|-\n"));
 	CHECK(has(&shown, "permit.sample=false|default:0|-\n"));
+}
+
+static int open_config(struct guest *g, const char *cdh, struct err *e)
+{
+	cleanup_buf struct buf b = BUF_MAX(4096);
+
+	buf_puts(&b, "version = \"0.1.0\"\nalgorithm = \"sha256\"\n[data]\n\"cdh.toml\" = ");
+	toml_put_string(&b, view_str(cdh));
+	buf_putc(&b, '\n');
+	initdata_done(&g->initdata);
+	guest_config_done(&g->config);
+	CHECK_INT(initdata_load_text(&g->initdata, buf_view(&b), e), 0);
+	return guest_open_config(g, e);
+}
+
+TEST(guest_open_config__command_line__counts_only_on_a_measured_image)
+{
+	static struct guest g;
+	char path[300];
+	struct err e = { 0 };
+
+	(void)snprintf(g.root, sizeof g.root, "/tmp/vouchsafe-test-XXXXXX");
+	(void)snprintf(g.image.why_not, sizeof g.image.why_not, WHY);
+	CHECK(mkdtemp(g.root) != NULL);
+	CHECK_INT(open_config(&g, "", &e), 0); /* no /proc: nothing to add */
+	(void)snprintf(path, sizeof path, "%s/proc", g.root);
+	CHECK_INT(fs_mkdirs(path, 0755, &e), 0);
+	(void)snprintf(path, sizeof path, "%s/proc/cmdline", g.root);
+	CHECK_INT(fs_write(path, view_str("ro " KBC "\n"), 0644, &e), 0);
+	CHECK_INT(open_config(&g, "", &e), 0);
+	CHECK(!g.config.kbs_url && strstr(g.config.ignored.text[0], WHY));
+	g.image.measured = true;
+	CHECK_INT(open_config(&g, "", &e), 0);
+	CHECK(strcmp(g.config.kbs_url, "http://[fd00::1]:8080") == 0);
+	CHECK_INT(fs_write(path, view_str("a=\"b\n"), 0644, &e), 0);
+	CHECK_ERR(open_config(&g, "", &e), ERR_FORMAT, e, "quote without end");
+	CHECK_INT(e.code, CODE_CONFIG_SYNTAX);
+	g.image.measured = false;
+	CHECK_INT(open_config(&g, "", &e), 0);
+	CHECK_ERR(open_config(&g, "kbc.name = \"offline_fs_kbc\"\n", &e), ERR_DENIED, e, "offline_fs_kbc");
+	CHECK_INT(e.code, CODE_CONFIG_NOT_PERMITTED);
+	initdata_done(&g.initdata);
+	guest_config_done(&g.config);
 }
