@@ -162,11 +162,18 @@ static bool pause_before_retry(struct kbs *k, int64_t *pause_ms, int64_t retry_a
 	return session_sleep(&k->own, ms);
 }
 
+static int gave_up(int64_t since_ms, unsigned tries, int r, struct err *e)
+{
+	return err_wrap(e, r, "gave up after %lld ms, %u tries",
+			(long long)(clock_boot_ms() - since_ms), tries);
+}
+
 static int get(struct kbs *k, struct secret *out, const struct uri *uri, struct deadline d,
 	       struct err *e)
 {
 	cleanup_buf struct buf url = BUF_MAX(4 * URI_MAX);
 	int64_t pause_ms = 0, since = clock_boot_ms();
+	struct err reason = { 0 };
 	unsigned tries = 0;
 	bool renewed = false;
 	int r;
@@ -188,7 +195,11 @@ static int get(struct kbs *k, struct secret *out, const struct uri *uri, struct 
 		case DONE:
 			return 0;
 		case FAILED:
-			return r;
+			if (r != -ERR_TIMEOUT || tries == 0)
+				return r;
+			/* The last try only ran out of time: why there were several says more. */
+			*e = reason;
+			return gave_up(since, tries + 1, -(int)reason.kind, e);
 		case NEW_TOKEN:
 			if (renewed) {
 				session_refused(&k->own, serial);
@@ -199,9 +210,9 @@ static int get(struct kbs *k, struct secret *out, const struct uri *uri, struct 
 			break;
 		case RETRY:
 			tries++;
+			reason = *e;
 			if (!pause_before_retry(k, &pause_ms, retry_after_ms, d))
-				return err_wrap(e, r, "gave up after %lld ms, %u tries",
-						(long long)(clock_boot_ms() - since), tries);
+				return gave_up(since, tries, r, e);
 			break;
 		}
 	}

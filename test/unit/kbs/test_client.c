@@ -231,6 +231,23 @@ TEST(kbs_get__the_next_pause_would_end_behind_the_deadline__tries_once_more_befo
 	trustee_gone(k);
 }
 
+TEST(kbs_get__last_try_runs_out_of_time__keeps_the_reason_of_those_before)
+{
+	struct kbs *k = trustee_client(false);
+	struct err e;
+
+	trustee.script[0] = (struct trustee_answer){ .status = 503 };
+	trustee.script[1] = (struct trustee_answer){ .code = CODE_NET_BROKEN };
+	trustee.n_script = 2;
+	trustee.always = (struct trustee_answer){ .code = CODE_NET_TIMEOUT };
+	CHECK_INT(trustee_ask(k, "a", LONG_MS, &e), CODE_NET_BROKEN);
+	CHECK(strstr(e.msg, "gave up after") && strstr(e.msg, "3 tries"));
+	/* With nothing before it, it is itself the reason. */
+	CHECK_INT(trustee_ask(k, "a", LONG_MS, &e), CODE_NET_TIMEOUT);
+	CHECK(!strstr(e.msg, "gave up"));
+	trustee_gone(k);
+}
+
 TEST(kbs_get__bad_token__is_a_refusal_with_its_code)
 {
 	static const struct {
