@@ -28,6 +28,7 @@ enum {
 
 struct options {
 	const char *root;
+	bool level_given; /* then measured configuration's log.level does not count */
 	enum log_level level;
 };
 
@@ -66,6 +67,7 @@ static int parse(struct options *o, int argc, char **argv)
 				log_err(LOG_LEVEL_ERROR, "bad option", &e);
 				return USAGE;
 			}
+			o->level_given = true;
 			i++;
 		} else if (version_is_dev && strcmp(a, "--root") == 0 && value) {
 			o->root = value;
@@ -183,6 +185,14 @@ static void wait_for_end(struct ttrpc_server *server, struct serve *serve, int s
 	}
 }
 
+/* cdh.toml's socket, "unix:///path" as upstream writes it, or the usual place. */
+static const char *cdh_socket(const struct guest *g)
+{
+	const char *given = g->config.cdh_socket;
+
+	return given ? given + (strncmp(given, "unix://", 7) == 0 ? 7 : 0) : GUEST_CDH_SOCKET;
+}
+
 /* What is served; in one place because the methods borrow the backends. */
 struct service {
 	struct serve cdh;
@@ -209,7 +219,7 @@ static int open_service(struct service *s, struct guest *g, struct err *e)
 	aa_methods(s->aa_methods, &s->aa_backend);
 	if ((r = ttrpc_server_new(&s->server, &config, e)) < 0 ||
 	    (r = listen_at(s->server, g, GUEST_AA_SOCKET, s->aa_methods, AA_METHODS, e)) < 0 ||
-	    (r = listen_at(s->server, g, GUEST_CDH_SOCKET, s->cdh_methods, CDH_METHODS, e)) < 0)
+	    (r = listen_at(s->server, g, cdh_socket(g), s->cdh_methods, CDH_METHODS, e)) < 0)
 		return r;
 	return ttrpc_server_start(s->server, e);
 }
@@ -278,6 +288,8 @@ int main(int argc, char **argv)
 		return SYSTEM;
 	}
 	r = guest_open(&guest, &e);
+	if (r == 0 && !o.level_given)
+		log_set_level(guest.config.log_level);
 	if (r == 0)
 		r = serve_guest(&guest, signals, &e);
 	if (r < 0) {
