@@ -26,16 +26,16 @@ enum deliver_file { DELIVER_POLICY, DELIVER_AA, DELIVER_CDH, DELIVER_FILES };
 enum deliver_extra { EXTRA_APF, EXTRA_AUTH, EXTRA_INITDATA, EXTRA_SCRATCH, DELIVER_EXTRAS };
 
 struct delivery {
-	struct view text;                 /* the initdata, exact; borrowed */
-	struct digest digest;             /* over text */
-	struct view file[DELIVER_FILES];  /* borrowed; { NULL } where the initdata has no such key */
+	struct view text;                /* the initdata, exact; borrowed */
+	struct digest digest;            /* over text */
+	struct view file[DELIVER_FILES]; /* borrowed; { NULL } where the initdata has no such key */
 	struct view extra[DELIVER_EXTRAS]; /* borrowed; { NULL } where there is none */
 };
 
 /* The [data] key of a file, which is also its name: "policy.rego", "aa.toml", "cdh.toml". */
 const char *deliver_name(enum deliver_file f);
 
-/* Its full path, "/run/peerpod/apf.json"; and the file of a path, or -1: the list of what is allowed. */
+/* Its full path, "/run/peerpod/apf.json". And the file of such a path, or -1: none other is taken. */
 const char *deliver_extra_path(enum deliver_extra f);
 int deliver_extra_of(struct view path);
 
@@ -47,8 +47,8 @@ int deliver_extra_of(struct view path);
  *
  * root  "" or a prefix
  *
- * Errors: ERR_SYSTEM, ERR_NOMEM. No extra is left then; of the others what was written so far stays,
- * for deliver_remove_policy() to remove.
+ * Errors: ERR_SYSTEM, ERR_NOMEM. No extra is left then; of the others what was written so far
+ * stays, for deliver_remove_policy() to remove.
  */
 int deliver_write(const char *root, const struct delivery *d, struct err *e) MUST_CHECK;
 

@@ -32,8 +32,7 @@ static struct isolated_input input_of(const struct source_data *data, bool there
 	switch (data->form) {
 	case SOURCE_PLAIN:
 	case SOURCE_BASE64:
-		in.form = data->form == SOURCE_PLAIN ? ISOLATED_USERDATA :
-						       ISOLATED_USERDATA_BASE64;
+		in.form = data->form == SOURCE_PLAIN ? ISOLATED_USERDATA : ISOLATED_USERDATA_BASE64;
 		in.has_existing = there;
 		in.existing = buf_view(existing);
 		break;

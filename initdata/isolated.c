@@ -175,8 +175,8 @@ static int parse_and_answer(int fd, const struct isolated_input *in, int r, stru
 	return r;
 }
 
-static void __attribute__((noreturn)) child(isolated_work *work, int fd,
-					    const struct isolated_input *in)
+static void __attribute__((noreturn))
+child(isolated_work *work, int fd, const struct isolated_input *in)
 {
 	struct err why = { 0 };
 	int r = 0;

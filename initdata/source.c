@@ -95,8 +95,9 @@ static bool gcp_answers(const struct source_env *env)
 
 	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
 		cleanup_http_reply struct http_reply reply = { 0 };
-		struct http_request q = { .method = "GET", .url = urls[i],
-					  .headers = gcp_headers, .reply_max = 65536 };
+		struct http_request q = {
+			.method = "GET", .url = urls[i], .headers = gcp_headers, .reply_max = 65536
+		};
 		struct err e = { 0 };
 		int r = ask(&reply, env, &q, SOURCE_DETECT_MS, &e);
 
@@ -122,8 +123,10 @@ static bool is_token(struct view v)
 static int aws_token(char **header, const struct source_env *env, struct err *e)
 {
 	cleanup_http_reply struct http_reply reply = { 0 };
-	struct http_request q = { .method = "PUT", .url = IMDS "/latest/api/token",
-				  .headers = aws_token_headers, .reply_max = SOURCE_TOKEN_MAX };
+	struct http_request q = { .method = "PUT",
+				  .url = IMDS "/latest/api/token",
+				  .headers = aws_token_headers,
+				  .reply_max = SOURCE_TOKEN_MAX };
 	struct err why = { 0 };
 
 	if (ask(&reply, env, &q, SOURCE_TOKEN_MS, &why) < 0) {
@@ -167,10 +170,9 @@ static int fetch_http(struct source_data *out, enum source_kind kind, const stru
 	if (r == -ERR_NOMEM)
 		return r;
 	if (r < 0)
-		return err_wrap_code(e,
-				     r == -ERR_LIMIT ? CODE_USERDATA_TOO_LARGE
-						     : CODE_USERDATA_UNAVAILABLE,
-				     "user-data from %s", sources[kind].name);
+		return err_wrap_code(
+			e, r == -ERR_LIMIT ? CODE_USERDATA_TOO_LARGE : CODE_USERDATA_UNAVAILABLE,
+			"user-data from %s", sources[kind].name);
 	if (reply.status != 200)
 		return err_code(e, CODE_USERDATA_UNAVAILABLE, "user-data from %s: %s: status %d",
 				sources[kind].name, q.url, reply.status);

@@ -175,8 +175,7 @@ static int read_text(struct reader *r, struct buf *out, size_t max, const char *
 static void skip(struct userdata *out, struct view path)
 {
 	for (size_t i = 0; i < path.len && i < SHOWN_MAX; i++)
-		buf_putc(&out->skipped,
-			 path.p[i] < ' ' || path.p[i] >= 0x7f ? '?' : path.p[i]);
+		buf_putc(&out->skipped, path.p[i] < ' ' || path.p[i] >= 0x7f ? '?' : path.p[i]);
 	buf_putc(&out->skipped, '\n');
 }
 

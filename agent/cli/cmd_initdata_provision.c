@@ -102,8 +102,8 @@ static bool take_probe(struct source_probe *out, const char *text)
 	if (strncmp(text, "vendor=", 7) != 0 || n - 7 >= sizeof out->hypervisor)
 		return false;
 	memcpy(out->hypervisor, text + 7, n - 7);
-	return !m || (size_t)snprintf(out->manufacturer, sizeof out->manufacturer, "%s",
-				      m + 14) < sizeof out->manufacturer;
+	return !m || (size_t)snprintf(out->manufacturer, sizeof out->manufacturer, "%s", m + 14) <
+			     sizeof out->manufacturer;
 }
 
 /* Returns -1 to go on. */

@@ -28,8 +28,9 @@ static int error_of(const char *name)
 		const char *name;
 		int value;
 	} all[] = {
-		{ "EIO", EIO },       { "ENOSPC", ENOSPC },   { "EACCES", EACCES },
-		{ "EMFILE", EMFILE }, { "EROFS", EROFS },     { "ECONNREFUSED", ECONNREFUSED },
+		{ "EIO", EIO },       { "ENOSPC", ENOSPC },
+		{ "EACCES", EACCES }, { "EMFILE", EMFILE },
+		{ "EROFS", EROFS },   { "ECONNREFUSED", ECONNREFUSED },
 		{ "EDQUOT", EDQUOT }, { "ENETUNREACH", ENETUNREACH },
 	};
 
@@ -53,7 +54,8 @@ static bool fails(const char *function)
 	if (atomic_fetch_add(&calls, 1) + 1 != at || *end != ':')
 		return false;
 	if (mark)
-		(void)syscall(SYS_close, syscall(SYS_openat, AT_FDCWD, mark, O_CREAT | O_WRONLY, 0600));
+		(void)syscall(SYS_close,
+			      syscall(SYS_openat, AT_FDCWD, mark, O_CREAT | O_WRONLY, 0600));
 	errno = error_of(end + 1);
 	return true;
 }
