@@ -35,7 +35,7 @@ struct delivery {
 /* The [data] key of a file, which is also its name: "policy.rego", "aa.toml", "cdh.toml". */
 const char *deliver_name(enum deliver_file f);
 
-/* Its full path, "/run/peerpod/apf.json". And the file of such a path, or -1: none other is taken. */
+/* Its full path: "/run/peerpod/apf.json". And the file of a path; -1: that path is not allowed. */
 const char *deliver_extra_path(enum deliver_extra f);
 int deliver_extra_of(struct view path);
 
