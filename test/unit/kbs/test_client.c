@@ -167,12 +167,14 @@ TEST(kbs_get__server_errors_and_network__are_retried_with_growing_pauses)
 	CHECK_INT(kbs_attest(k, deadline_in(LONG_MS), &e), 0);
 	trustee.script[0] = (struct trustee_answer){ .status = 503 };
 	trustee.script[1] = (struct trustee_answer){ .code = CODE_NET_BROKEN };
-	trustee.n_script = 2;
+	trustee.script[2] = (struct trustee_answer){ .code = CODE_NET_DNS };
+	trustee.script[3] = (struct trustee_answer){ .status = 500 };
+	trustee.n_script = 4;
 	since = clock_boot_ms();
 	CHECK_INT(trustee_ask(k, "a", LONG_MS, &e), CODE_OK);
-	/* 250 and 500 ms, ± a half. */
-	CHECK(clock_boot_ms() - since >= 375);
-	CHECK_INT(trustee.gets, 3);
+	/* 250, 500, 1000 and 2000 ms, ± a half; four of 250 would be 1500 at most. */
+	CHECK(clock_boot_ms() - since >= 1875);
+	CHECK_INT(trustee.gets, 5);
 	CHECK_INT(trustee.auths, 1);
 	trustee_gone(k);
 }
