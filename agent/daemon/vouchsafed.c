@@ -7,6 +7,7 @@
 #include "agent/daemon/sandbox.h"
 #include "agent/daemon/vouchsafed_aa.h"
 #include "agent/daemon/vouchsafed_fetch.h"
+#include "agent/daemon/vouchsafed_metrics.h"
 #include "agent/daemon/vouchsafed_serve.h"
 
 #include <errno.h>
@@ -120,6 +121,8 @@ static int make_folders(const struct guest *g, struct err *e)
 		{ "/run/confidential-containers/attestation-agent", 0755, SANDBOX_UID },
 		{ "/run/confidential-containers/cdh", 0755, SANDBOX_UID },
 		{ EVENTLOG_DIR, 0755, SANDBOX_UID },
+		{ "/run/vouchsafe", 0755, 0 },
+		{ GUEST_METRICS_DIR, 0750, SANDBOX_UID },
 	};
 
 	if (geteuid() != 0)
@@ -201,7 +204,28 @@ struct service {
 	struct aa_backend aa_backend;
 	struct api_method cdh_methods[CDH_METHODS], aa_methods[AA_METHODS];
 	struct ttrpc_server *server;
+	struct metrics_sources sources;
+	struct metrics_server *metrics;
 };
+
+/* Nobody's secret depends on metrics: without them it serves all the same. */
+static void open_metrics(struct service *s, struct guest *g)
+{
+	cleanup_free char *path = fs_join(g->root, GUEST_METRICS_SOCKET);
+	struct err e;
+
+	s->sources = (struct metrics_sources){
+		.guest = g,
+		.cdh = &s->cdh,
+		.aa = &s->aa,
+		.server = s->server,
+		.started_ms = clock_boot_ms(),
+	};
+	if (!path)
+		return;
+	if (metrics_serve(&s->metrics, path, SOCKET_MODE, metrics_write, &s->sources, &e) < 0)
+		log_err(LOG_LEVEL_WARN, "no metrics", &e);
+}
 
 /* The agent's socket first: cdh.sock is what others take for "ready". */
 static int open_service(struct service *s, struct guest *g, struct err *e)
@@ -209,6 +233,7 @@ static int open_service(struct service *s, struct guest *g, struct err *e)
 	const struct ttrpc_config config = { .uids = g->config.peer_uids, .n_uids = g->config.n_peer_uids };
 	int r;
 
+	count_quotes(g);
 	if ((r = make_folders(g, e)) < 0 || (r = sandbox_drop(e)) < 0 ||
 	    (r = sandbox_syscalls(e)) < 0 || (r = serve_open(&s->cdh, g, e)) < 0 ||
 	    (r = serve_aa_open(&s->aa, g, e)) < 0)
@@ -235,6 +260,7 @@ static int serve_guest(struct guest *g, int signals, struct err *e)
 		serve_aa_close(&s.aa);
 		return r;
 	}
+	open_metrics(&s, g);
 	say_what_it_is(g);
 	if (fetch_start(g, e) < 0)
 		log_err(LOG_LEVEL_ERROR, "credentials are not fetched", e);
@@ -243,6 +269,7 @@ static int serve_guest(struct guest *g, int signals, struct err *e)
 	wait_for_end(s.server, &s.cdh, signals);
 	log_info("stopping", "drain_ms=%d", DRAIN_MS);
 	(void)notify_send("STOPPING=1", NULL);
+	metrics_stop(take(s.metrics));
 	if (ttrpc_server_drain(s.server, deadline_in(DRAIN_MS), e) < 0)
 		log_err(LOG_LEVEL_WARN, "calls were cut off", e);
 	/* Methods may still wait for Trustee: what they hold is erased by the end of the process. */

@@ -3,6 +3,7 @@
 #include "agent/base/enc.h"
 #include "agent/base/json.h"
 #include "agent/base/log.h"
+#include "agent/daemon/vouchsafed_metrics.h"
 
 #include <stdio.h>
 
@@ -17,6 +18,15 @@ static int evidence(void *ctx, struct view runtime_data, char **json, struct err
 	if (runtime_data.len == 0)
 		runtime_data = (struct view){ none, sizeof none };
 	return guest_evidence(s->guest, runtime_data, json, e);
+}
+
+static int evidence_for_caller(void *ctx, struct view runtime_data, char **json, struct err *e)
+{
+	int r = evidence(ctx, runtime_data, json, e);
+
+	if (r == 0)
+		count(COUNTED_EVIDENCE);
+	return r;
 }
 
 /* POST {as}/attestation of evidence that binds nothing: a token that proves the platform only. */
@@ -68,14 +78,22 @@ static int coco_as_token(struct serve_aa *s, struct deadline d, struct secret *o
 static int token(void *ctx, struct view type, struct deadline d, struct secret *out, struct err *e)
 {
 	struct serve_aa *s = ctx;
+	int r;
 
-	if (view_is(type, "coco_as"))
-		return coco_as_token(s, d, out, e);
+	if (view_is(type, "coco_as")) {
+		r = coco_as_token(s, d, out, e);
+		if (r == 0)
+			count(COUNTED_TOKEN_COCO_AS);
+		return r;
+	}
 	if (!view_is(type, "kbs"))
 		return err_set(e, ERR_USAGE, "token type \"%.*s\", allowed kbs, coco_as", VIEW_ARG(type));
 	if (s->guest->n_trustees == 0)
 		return err_code(e, CODE_CONFIG_NO_TRUSTEE, "the initdata has no [token_configs.kbs] url");
-	return kbs_export_token(s->guest->trustees[0].kbs, out, d, e);
+	r = kbs_export_token(s->guest->trustees[0].kbs, out, d, e);
+	if (r == 0)
+		count(COUNTED_TOKEN_KBS);
+	return r;
 }
 
 static int extend(void *ctx, struct view domain, struct view operation, struct view content,
@@ -85,9 +103,12 @@ static int extend(void *ctx, struct view domain, struct view operation, struct v
 	enum eventlog_result got;
 	int r = eventlog_extend(s->log, domain, operation, content, reg, &got, e);
 
-	if (r == 0)
-		*result = (int)got;
-	return r;
+	if (r < 0)
+		return r;
+	if (got == EVENTLOG_OK)
+		count(COUNTED_EVENT);
+	*result = (int)got;
+	return 0;
 }
 
 static const char *tee(void *ctx)
@@ -100,6 +121,7 @@ static const char *tee(void *ctx)
 void serve_failed(void *ctx, const char *method, const struct api_call *call, const struct err *e)
 {
 	(void)ctx;
+	count_failure(e);
 	log_warn("call failed", "method=%s uid=%u pid=%d name=%s code=%s kind=%s side=%s what=\"%s\"",
 		 method, call->peer.uid, call->peer.pid, call->name ? call->name : "-", err_name(e),
 		 err_kind_name(e->kind), err_side_name(err_entry(e->code)->side), e->msg);
@@ -131,7 +153,7 @@ void serve_aa_close(struct serve_aa *s)
 struct aa_backend serve_aa_backend(struct serve_aa *s)
 {
 	return (struct aa_backend){
-		.evidence = evidence,
+		.evidence = evidence_for_caller,
 		.token = token,
 		.extend = extend,
 		.tee = tee,

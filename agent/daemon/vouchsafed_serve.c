@@ -3,6 +3,7 @@
 #include "agent/api/rpc.h"
 #include "agent/base/log.h"
 #include "agent/daemon/vouchsafed_aa.h"
+#include "agent/daemon/vouchsafed_metrics.h"
 #include "agent/secrets/keyprovider.h"
 #include "agent/setup/offline.h"
 
@@ -114,7 +115,10 @@ static int unseal_cached(void *ctx, const char *name, struct view sealed, struct
 
 	if (buf_check(&b, "a sealed secret", e) < 0)
 		return CDH_NOT_HERE;
-	return cache_get(s->cache, out, key, generation(s->guest), e) == 0 ? 0 : CDH_NOT_HERE;
+	if (cache_get(s->cache, out, key, generation(s->guest), e) != 0)
+		return CDH_NOT_HERE;
+	count(COUNTED_UNSEAL_CACHE);
+	return 0;
 }
 
 static int unseal(void *ctx, const char *name, struct view sealed, struct deadline d,
@@ -125,9 +129,11 @@ static int unseal(void *ctx, const char *name, struct view sealed, struct deadli
 	int r;
 
 	r = sealed_unseal(out, &s->rules, name, sealed, d, e);
-	if (r == 0)
-		remember(s, key_of(&b, "sealed", name, sealed), out, generation(s->guest));
-	return r;
+	if (r < 0)
+		return r;
+	count(COUNTED_UNSEAL_TRUSTEE);
+	remember(s, key_of(&b, "sealed", name, sealed), out, generation(s->guest));
+	return 0;
 }
 
 static int get_resource(void *ctx, struct view text, struct deadline d, struct secret *out,
@@ -136,13 +142,21 @@ static int get_resource(void *ctx, struct view text, struct deadline d, struct s
 	struct uri uri;
 	int r = uri_parse(&uri, text, e);
 
-	return r < 0 ? r : resource(ctx, out, &uri, d, e);
+	if (r == 0)
+		r = resource(ctx, out, &uri, d, e);
+	if (r == 0)
+		count(COUNTED_RESOURCE);
+	return r;
 }
 
 static int unwrap_key(void *ctx, struct view request, struct deadline d, struct secret *out,
 		      struct err *e)
 {
-	return keyprovider_unwrap(out, request, resource, ctx, d, e);
+	int r = keyprovider_unwrap(out, request, resource, ctx, d, e);
+
+	if (r == 0)
+		count(COUNTED_KEY);
+	return r;
 }
 
 /* Hand PullImage on, as it is, to the data hub that measured configuration names. */

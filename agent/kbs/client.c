@@ -310,13 +310,15 @@ int64_t kbs_token_end_ms(struct kbs *k)
 
 void kbs_stats(struct kbs *k, struct kbs_stats *out)
 {
-	int64_t left;
+	int64_t left, life;
 
 	(void)pthread_mutex_lock(&k->own.lock);
 	*out = k->stats;
 	left = k->own.token.len > 0 ? k->own.token_end_ms - session_now(&k->own) : 0;
+	life = k->own.token_life_ms;
 	(void)pthread_mutex_unlock(&k->own.lock);
 	out->token_left_ms = left > 0 ? left : 0;
+	out->token_age_ms = left > 0 ? life - left : 0;
 	(void)pthread_mutex_lock(&k->export_lock);
 	if (k->export_open) {
 		(void)pthread_mutex_lock(&k->export.lock);

@@ -71,6 +71,7 @@ struct kbs_stats {
 	uint64_t denials;      /* policy denials seen */
 	uint64_t requests;     /* HTTP requests sent */
 	int64_t token_left_ms; /* 0 when there is none */
+	int64_t token_age_ms;  /* since its receipt; 0 when there is none */
 };
 
 /*

@@ -30,6 +30,7 @@ struct https {
 				    */
 	size_t n_idle, n_open;
 	uint64_t connections;
+	struct histogram latency;
 };
 
 /* One exchange on its way. */
@@ -546,12 +547,15 @@ int https_round_trip(void *ctx, const struct http_request *request, struct http_
 {
 	struct https *h = ctx;
 	struct http_reply got = { 0 };
+	int64_t begin;
 	CURL *c;
 	int r = acquire(&c, h, request->deadline, e);
 
 	if (r < 0)
 		return r;
+	begin = clock_boot_ms();
 	r = perform(h, c, request, &got, e);
+	histogram_add(&h->latency, clock_boot_ms() - begin);
 	release(h, c);
 	if (r < 0) {
 		http_reply_done(&got);
@@ -570,4 +574,9 @@ uint64_t https_connections(const struct https *h)
 	n = h->connections;
 	(void)pthread_mutex_unlock(lock);
 	return n;
+}
+
+const struct histogram *https_latency(const struct https *h)
+{
+	return &h->latency;
 }

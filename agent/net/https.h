@@ -2,6 +2,7 @@
 #ifndef NET_HTTPS_H
 #define NET_HTTPS_H
 
+#include "agent/base/histogram.h"
 #include "agent/base/http.h"
 
 /*
@@ -33,5 +34,8 @@ int https_round_trip(void *ctx, const struct http_request *request, struct http_
 
 /* Connections made since creation, for tests and status. */
 uint64_t https_connections(const struct https *h);
+
+/* How long requests took, answered or not, without the wait for a handle. Lives as long as h. */
+const struct histogram *https_latency(const struct https *h);
 
 #endif
