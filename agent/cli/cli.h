@@ -80,6 +80,12 @@ int cmd_config(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_eventlog(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_evidence(int argc, char **argv);
+int cmd_token(int argc, char **argv);
+int cmd_get_resource(int argc, char **argv);
+int cmd_unseal(int argc, char **argv);
+int cmd_metrics(int argc, char **argv);
 
 /* --root DIR as given before the command (development builds only), else "". */
 extern const char *cli_root;

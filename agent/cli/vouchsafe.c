@@ -15,8 +15,14 @@ static const struct {
 	{ "tpm", cmd_tpm, "create the attestation key, show its public part" },
 	{ "seal", cmd_seal, "make a sealed secret (the owner's side)" },
 	{ "config", cmd_config, "what is in force, where it comes from, whether it is measured" },
+	{ "status", cmd_status, "what vouchsafed is doing here and what it has done" },
 	{ "doctor", cmd_doctor, "walk the whole path from TPM to Trustee and say what is wrong" },
 	{ "eventlog", cmd_eventlog, "list the measured events, compare them with the registers" },
+	{ "unseal", cmd_unseal, "have a sealed secret unsealed" },
+	{ "get-resource", cmd_get_resource, "get a resource of Trustee" },
+	{ "evidence", cmd_evidence, "print evidence of this guest" },
+	{ "token", cmd_token, "get an attestation token" },
+	{ "metrics", cmd_metrics, "print vouchsafed's counters (Prometheus)" },
 	{ "explain", cmd_explain, "say what an error code means and what to do" },
 };
 
@@ -28,7 +34,7 @@ static void help(FILE *f)
 		   "The agent in a confidential VM that attests its guest to Trustee and puts\n"
 		   "unsealed secrets into containers.\n\nCommands:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].about);
+		fprintf(f, "  %-12s %s\n", commands[i].name, commands[i].about);
 	fprintf(f, "\nOptions:\n"
 		   "  --log LEVEL  error, warn (default), info or debug, on standard error\n"
 		   "  --version    version, build and platforms\n"
@@ -79,9 +85,12 @@ static int global_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	const char *self = argc > 0 ? strrchr(argv[0], '/') : NULL;
 	int i;
 
 	log_set_level(LOG_LEVEL_WARN);
+	if (argc > 0 && strcmp(self ? self + 1 : argv[0], "trustee-attester") == 0)
+		return cmd_get_resource(argc, argv);
 	i = global_options(argc, argv);
 	if (i < 0)
 		return -i - 1;
