@@ -198,7 +198,7 @@ refuse_dev = if $(B)/vouchsafed --version | grep -q DEVELOPMENT; then \
 lib := $(DESTDIR)$(PREFIX)/lib
 unit_dir := $(lib)/systemd/system
 # put FILE,FOLDER,NAME: a file of systemd/ that names programs, with PREFIX in their paths.
-put = install -d $(2) && sed 's|/usr/\(bin\|libexec\)/vouchsafe|$(PREFIX)/\1/vouchsafe|g' $(1) > $(2)/$(3) && chmod 0644 $(2)/$(3)
+put = install -d $(2) && sed 's,/usr/\(bin\|libexec\)/vouchsafe,$(PREFIX)/\1/vouchsafe,g' $(1) > $(2)/$(3) && chmod 0644 $(2)/$(3)
 own_units := $(filter-out %/media-cidata.mount,$(wildcard systemd/*.service systemd/*.socket systemd/*.mount))
 
 #: make install    DESTDIR and PREFIX are honoured; refuses a development build

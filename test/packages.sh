@@ -8,7 +8,7 @@ libprotobuf-c-dev protobuf-c-compiler libseccomp-dev libyaml-dev
 libmicrohttpd-dev"
 demo="$build swtpm runc busybox-static python3 python3-jwcrypto python3-cryptography mount"
 check="$demo git tpm2-tools jose openssl protobuf-compiler iproute2 procps libcap2-bin gdb
-podman conmon netavark containerd crun scdoc man-db"
+podman conmon netavark containerd crun scdoc man-db systemd dpkg-dev rpm bash"
 ci="$check clang libclang-rt-14-dev clang-format ca-certificates"
 print=
 [ "${1:-}" = --print ] && { print=1; shift; }

@@ -9,7 +9,8 @@ _vouchsafe_names() {
 	"$@" --help 2>/dev/null | while IFS= read -r line; do
 		case $line in
 		"$section") section=here ;;
-		"  "[!\ ]*) [ "$section" = here ] && line=${line#"  "} && echo "${line%% *}" ;;
+		"   "*) ;; # the help before goes on
+		"  "*) [ "$section" = here ] && line=${line#"  "} && echo "${line%% *}" ;;
 		*) [ "$section" = here ] && break ;;
 		esac
 	done
@@ -33,7 +34,7 @@ _vouchsafe_value() {
 
 # The words that an option's help lists: "error, warn (default), info or debug", "vault|envelope".
 _vouchsafe_words() {
-	local option=$1 rest w
+	local option=$1 rest w last=
 	shift
 	rest=$("$@" --help 2>/dev/null | grep -- "^  $option ")
 	rest=${rest#*"$option "}
@@ -41,10 +42,12 @@ _vouchsafe_words() {
 	case $rest in *:*) rest=${rest#*:} ;; esac
 	for w in ${rest//[,|]/ }; do
 		case $w in
-		or | "("*) ;;
+		or) last=1 && continue ;;
+		"("*) continue ;;
 		*[!a-z0-9-]*) break ;;
 		*) echo "$w" ;;
 		esac
+		[ -z "$last" ] || break
 	done
 }
 
