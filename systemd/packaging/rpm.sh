@@ -14,7 +14,7 @@ trap 'rm -rf "$top"' EXIT
 mkdir -p "$top/SOURCES"
 cp "$archive" "$top/SOURCES/"
 rpmbuild -bb --nodeps --define "_topdir $top" --define "_rpmdir $out" \
-	--define '_rpmfilename %{name}-%{version}-%{release}.%{_arch}.rpm' \
+	--define '_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' \
 	--define "vouchsafe_version $VERSION" --define "vouchsafe_revision $REVISION" \
 	"$here/vouchsafe.spec" >"$top/log" 2>&1 || { tail -n 40 "$top/log" >&2; exit 1; }
 ls "$out"/*.rpm
