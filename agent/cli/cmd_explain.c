@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/json.h"
+#include "agent/base/log.h"
 #include "agent/cli/cli.h"
 
 #include <stdio.h>
 
 static void put_entry(struct buf *b, const struct err_entry *c, bool json)
 {
+	char id[33];
+
+	log_message_id(id, c->name);
 	if (!json) {
-		buf_printf(b, "%s\n  means:      %s\n  whose side: %s\n  what to do: %s\n", c->name,
-			   c->cause, err_side_name(c->side), c->remedy);
+		buf_printf(b,
+			   "%s\n  means:      %s\n  whose side: %s\n  what to do: %s\n"
+			   "  journal:    %s\n",
+			   c->name, c->cause, err_side_name(c->side), c->remedy, id);
 		return;
 	}
 	buf_printf(b, "{\"code\":\"%s\",\"kind\":\"%s\",\"side\":\"%s\",\"cause\":", c->name,
@@ -16,7 +22,7 @@ static void put_entry(struct buf *b, const struct err_entry *c, bool json)
 	json_put_string(b, view_str(c->cause));
 	buf_puts(b, ",\"remedy\":");
 	json_put_string(b, view_str(c->remedy));
-	buf_putc(b, '}');
+	buf_printf(b, ",\"message_id\":\"%s\"}", id);
 }
 
 static int list(bool json)
