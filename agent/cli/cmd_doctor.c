@@ -88,9 +88,11 @@ int cmd_doctor(int argc, char **argv)
 		.command = "doctor",
 		.operands = "",
 		.about = "Walk the path that a secret takes and say what is wrong on which side:\n"
-			 "image, platform, TPM and AK, initdata against its register, what is measured,\n"
-			 "clock, DNS, TLS and Trustee's answer. Attests once, unless --offline.\n\n"
-			 "Exit code 0 when it all works, 1 when something fails.",
+			 "image, platform, TPM and AK, initdata against its register, what is measured, what\n"
+			 "was delivered, sockets, units, the pod's network namespace, event log, clock, DNS,\n"
+			 "TLS and Trustee's answer. Attests once, unless --offline.\n\n"
+			 "Exit code 0 when it all works, 1 when something fails.\n\n"
+			 "  vouchsafe doctor --json | jq '.findings[] | select(.verdict != \"ok\")'",
 		.options = options,
 		.n_options = ARRAY_LEN(options),
 	};
@@ -106,6 +108,7 @@ int cmd_doctor(int argc, char **argv)
 	d->deadline = deadline_in(DOCTOR_MS);
 	(void)snprintf(d->guest.root, sizeof d->guest.root, "%s", cli_root);
 	doctor_check_guest(d);
+	doctor_check_services(d);
 	if (!offline)
 		doctor_check_trustee(d);
 	guest_close(&d->guest);

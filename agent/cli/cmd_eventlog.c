@@ -3,6 +3,7 @@
 #include "agent/base/fs.h"
 #include "agent/base/json.h"
 #include "agent/cli/cli.h"
+#include "agent/cli/cmd_eventlog.h"
 #include "agent/cli/cmd_initdata.h"
 #include "agent/setup/guest.h"
 #include "attester/eventlog.h"
@@ -155,15 +156,41 @@ static int compare(struct listing *l, const struct guest *g, struct err *e)
 	return 0;
 }
 
+static int need_registers(const struct guest *g, struct err *e)
+{
+	if (!g->attester->extend || !g->attester->read_register)
+		return err_set(e, ERR_UNSUPPORTED, "platform %s has no registers for events",
+			       g->attester->name);
+	return 0;
+}
+
 static int open_platform(struct guest *g, struct err *e)
 {
 	int r = guest_open_image(g, e);
 
 	if (r == 0)
 		r = guest_open_platform(g, e);
-	if (r == 0 && (!g->attester->extend || !g->attester->read_register))
-		r = err_set(e, ERR_UNSUPPORTED, "platform %s has no registers for events",
-			    g->attester->name);
+	return r < 0 ? r : need_registers(g, e);
+}
+
+int cli_eventlog_check(struct eventlog_findings *out, const struct guest *g, const char *path,
+		       struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_MS * 1000000L };
+	int r = need_registers(g, e);
+
+	for (unsigned i = 1; r == 0; i++) {
+		cleanup_listing struct listing l = { .out = BUF_MAX(OUT_MAX) };
+
+		if ((r = list(&l, path, e)) < 0 || (r = compare(&l, g, e)) < 0)
+			break;
+		*out = (struct eventlog_findings){ 0, l.false_digest, l.differs };
+		for (size_t k = 0; k < l.n_regs; k++)
+			out->entries += l.regs[k].entries;
+		if (!l.differs || i == TRIES)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
 	return r;
 }
 

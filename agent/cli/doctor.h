@@ -24,7 +24,7 @@ struct finding {
 	char text[ERR_MSG_MAX];
 };
 
-#define DOCTOR_FINDINGS_MAX 32
+#define DOCTOR_FINDINGS_MAX 96
 
 struct doctor {
 	struct guest guest;
@@ -43,6 +43,9 @@ void doctor_fail(struct doctor *d, const char *check, const struct err *e);
 
 /* Checks that need no network. */
 void doctor_check_guest(struct doctor *d);
+
+/* What stands around the daemon: delivery, sockets, units, the pod's namespace, keys, event log. */
+void doctor_check_services(struct doctor *d);
 
 /* Clock, DNS, TLS, Trustee's answer. */
 void doctor_check_trustee(struct doctor *d);
