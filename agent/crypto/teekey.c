@@ -78,6 +78,16 @@ int teekey_new(struct teekey **out, enum teekey_alg a, struct err *e)
 	return wrap_pkey(out, a, &pkey, e);
 }
 
+int teekey_share(struct teekey **out, const struct teekey *k, struct err *e)
+{
+	cleanup_pkey EVP_PKEY *pkey = NULL;
+
+	if (EVP_PKEY_up_ref(k->pkey) != 1)
+		return ossl_err(e, "share a TEE key");
+	pkey = k->pkey;
+	return wrap_pkey(out, k->alg, &pkey, e);
+}
+
 void teekey_free(struct teekey *k)
 {
 	if (!k)

@@ -31,6 +31,9 @@ static inline void teekey_freep(struct teekey **k)
 	teekey_free(*k);
 }
 
+/* Another owner of the same key. Errors: ERR_NOMEM, ERR_CRYPTO. */
+int teekey_share(struct teekey **out, const struct teekey *k, struct err *e) MUST_CHECK;
+
 enum teekey_alg teekey_alg(const struct teekey *k);
 
 /*

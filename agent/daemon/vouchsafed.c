@@ -8,6 +8,7 @@
 #include "agent/daemon/vouchsafed_aa.h"
 #include "agent/daemon/vouchsafed_fetch.h"
 #include "agent/daemon/vouchsafed_metrics.h"
+#include "agent/daemon/vouchsafed_role.h"
 #include "agent/daemon/vouchsafed_serve.h"
 
 #include <errno.h>
@@ -27,68 +28,14 @@ enum {
 	STATUS_MS = 5000,
 };
 
-struct options {
-	const char *root;
-	bool level_given; /* then measured configuration's log.level does not count */
-	enum log_level level;
-};
-
-static void help(void)
-{
-	printf("Usage: vouchsafed [--log LEVEL]\n\n"
-	       "Attests this guest to the Trustee that its measured initdata names and serves unsealed\n"
-	       "secrets on %s. Started by vouchsafed.service\n"
-	       "after vouchsafe-initdata.service; takes no configuration but the measured one.\n\n"
-	       "Options:\n"
-	       "  --log LEVEL  error, warn, info (default) or debug\n"
-	       "  --version    version and build\n%s\n"
-	       "Signals: TERM and INT end it after the calls in flight. See vouchsafed(8).\n",
-	       GUEST_CDH_SOCKET,
-	       version_is_dev ? "  --root DIR   prefix of every path (development builds)\n" : "");
-}
-
-/* -1 to go on, else the exit code. */
-static int parse(struct options *o, int argc, char **argv)
-{
-	struct err e;
-
-	for (int i = 1; i < argc; i++) {
-		const char *a = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
-
-		if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) {
-			help();
-			return OK;
-		}
-		if (strcmp(a, "--version") == 0) {
-			printf("vouchsafed %s\n", version_text);
-			return OK;
-		}
-		if (strcmp(a, "--log") == 0 && value) {
-			if (log_level_parse(&o->level, value, &e) < 0) {
-				log_err(LOG_LEVEL_ERROR, "bad option", &e);
-				return USAGE;
-			}
-			o->level_given = true;
-			i++;
-		} else if (version_is_dev && strcmp(a, "--root") == 0 && value) {
-			o->root = value;
-			i++;
-		} else {
-			fprintf(stderr, "vouchsafed: unknown option %s; see --help\n", a);
-			return USAGE;
-		}
-	}
-	return -1;
-}
-
-static void say_what_it_is(const struct guest *g)
+static void say_what_it_is(const struct guest *g, const struct role_options *o)
 {
 	const struct guest_config *c = &g->config;
 
 	if (version_is_dev)
 		log_warn("DEVELOPMENT build: every permit is granted", "version=\"%s\"", version_text);
-	log_info("guest is ready", "platform=%s bound=%s initdata_text=%s trustee=%s pinned=%s",
-		 g->attester->name, g->bound ? "yes" : "no", g->send_initdata ? "sent" : "kept",
+	log_info("guest is ready", "as=%s platform=%s bound=%s initdata_text=%s trustee=%s pinned=%s",
+		 o->name, g->attester->name, g->bound ? "yes" : "no", g->send_initdata ? "sent" : "kept",
 		 c->kbs_url ? c->kbs_url : "none", c->kbs_cert ? "yes" : "no");
 	if (!g->bound)
 		log_warn("running unbound: nothing vouches for the initdata", "platform=%s",
@@ -102,6 +49,8 @@ static void say_what_it_is(const struct guest *g)
 		log_warn("unknown key, not used", "where=\"%s\"", c->unknown.text[i]);
 	for (size_t i = 0; i < c->ignored.n; i++)
 		log_warn("setting does not count", "why=\"%s\"", c->ignored.text[i]);
+	if (o->config)
+		log_info("configuration file not read: the measured one counts", "path=%s", o->config);
 	if (!g->image.measured && g->image.present)
 		log_warn("configuration not measured", "why=\"%s\"", g->image.why_not);
 }
@@ -198,6 +147,7 @@ static const char *cdh_socket(const struct guest *g)
 
 /* What is served; in one place because the methods borrow the backends. */
 struct service {
+	const struct role_options *options;
 	struct serve cdh;
 	struct serve_aa aa;
 	struct cdh_backend cdh_backend;
@@ -227,42 +177,100 @@ static void open_metrics(struct service *s, struct guest *g)
 		log_err(LOG_LEVEL_WARN, "no metrics", &e);
 }
 
+/* A folder for a socket somewhere else: ours to write to, where we had to make it. */
+static int make_folder_of(const struct guest *g, const char *socket, struct err *e)
+{
+	cleanup_free char *folder = fs_join(g->root, socket);
+	int r;
+
+	if (!folder)
+		return err_set(e, ERR_NOMEM, "no memory for a path");
+	*strrchr(folder, '/') = '\0';
+	if (geteuid() != 0 || access(folder, F_OK) == 0)
+		return 0;
+	r = fs_mkdirs(folder, 0755, e);
+	if (r == 0 && chown(folder, SANDBOX_UID, SANDBOX_GID) < 0)
+		return err_sys(e, errno, "hand over %s", folder);
+	return r;
+}
+
+/* Devices are opened with the powers that we were started with; the host's words are read without. */
+static int open_guest(struct guest *g, const struct role_options *o, struct err *e)
+{
+	int r;
+
+	g->native = o->role != ROLE_BOTH;
+	g->native_binds = o->role == ROLE_AA;
+	g->initdata_path = o->initdata;
+	g->passport = o->role == ROLE_CDH ? role_passport : NULL;
+	if ((r = guest_open_image(g, e)) < 0 || (r = guest_open_platform(g, e)) < 0 ||
+	    (r = make_folders(g, e)) < 0 ||
+	    (r = make_folder_of(g, o->socket ? o->socket : GUEST_AA_SOCKET, e)) < 0 ||
+	    (r = sandbox_drop(e)) < 0 || (r = sandbox_syscalls(e)) < 0 ||
+	    (r = guest_open_initdata(g, e)) < 0 ||
+	    (r = role_check_digest(o, digest_view(&g->initdata.digest), e)) < 0 ||
+	    (r = guest_open_config(g, e)) < 0)
+		return r;
+	return guest_open_trustee(g, e);
+}
+
+/* Who may call besides root: the REST API, what measured configuration lists, our other role. */
+static int open_server(struct service *s, const struct guest *g, struct err *e)
+{
+	const size_t n = g->config.n_peer_uids;
+	cleanup_free unsigned *uids = calloc(n + 2, sizeof *uids);
+	struct ttrpc_config config = { .uids = uids, .n_uids = n + 1 };
+
+	if (!uids)
+		return err_set(e, ERR_NOMEM, "no memory for a list of uids");
+	if (n > 0)
+		memcpy(uids, g->config.peer_uids, n * sizeof *uids);
+	uids[n] = SANDBOX_REST_UID;
+	if (s->options->role == ROLE_AA)
+		uids[config.n_uids++] = SANDBOX_UID;
+	return ttrpc_server_new(&s->server, &config, e);
+}
+
 /* The agent's socket first: cdh.sock is what others take for "ready". */
 static int open_service(struct service *s, struct guest *g, struct err *e)
 {
-	const struct ttrpc_config config = { .uids = g->config.peer_uids, .n_uids = g->config.n_peer_uids };
+	const struct role_options *o = s->options;
+	const char *aa_socket = o->socket ? o->socket : GUEST_AA_SOCKET;
 	int r;
 
 	count_quotes(g);
-	if ((r = make_folders(g, e)) < 0 || (r = sandbox_drop(e)) < 0 ||
-	    (r = sandbox_syscalls(e)) < 0 || (r = serve_open(&s->cdh, g, e)) < 0 ||
-	    (r = serve_aa_open(&s->aa, g, e)) < 0)
+	if ((r = serve_open(&s->cdh, g, e)) < 0 ||
+	    (o->role != ROLE_CDH && (r = serve_aa_open(&s->aa, g, e)) < 0) ||
+	    (r = open_server(s, g, e)) < 0)
 		return r;
 	s->cdh_backend = serve_backend(&s->cdh);
 	cdh_methods(s->cdh_methods, &s->cdh_backend);
 	s->aa_backend = serve_aa_backend(&s->aa);
 	aa_methods(s->aa_methods, &s->aa_backend);
-	if ((r = ttrpc_server_new(&s->server, &config, e)) < 0 ||
-	    (r = listen_at(s->server, g, GUEST_AA_SOCKET, s->aa_methods, AA_METHODS, e)) < 0 ||
-	    (r = listen_at(s->server, g, cdh_socket(g), s->cdh_methods, CDH_METHODS, e)) < 0)
-		return r;
-	return ttrpc_server_start(s->server, e);
+	if (o->role != ROLE_CDH)
+		r = listen_at(s->server, g, aa_socket, s->aa_methods, AA_METHODS, e);
+	if (r == 0 && o->role != ROLE_AA)
+		r = listen_at(s->server, g, cdh_socket(g), s->cdh_methods, CDH_METHODS, e);
+	return r < 0 ? r : ttrpc_server_start(s->server, e);
 }
 
-static int serve_guest(struct guest *g, int signals, struct err *e)
+static int serve_guest(struct guest *g, const struct role_options *o, int signals, struct err *e)
 {
 	static struct service s;
-	int r = open_service(&s, g, e);
+	int r;
 
+	s.options = o;
+	r = open_service(&s, g, e);
 	if (r < 0) {
 		ttrpc_server_free(s.server);
 		serve_close(&s.cdh);
 		serve_aa_close(&s.aa);
 		return r;
 	}
-	open_metrics(&s, g);
-	say_what_it_is(g);
-	if (fetch_start(g, e) < 0)
+	if (o->role == ROLE_BOTH)
+		open_metrics(&s, g);
+	say_what_it_is(g, o);
+	if (o->role != ROLE_AA && fetch_start(g, e) < 0)
 		log_err(LOG_LEVEL_ERROR, "credentials are not fetched", e);
 	(void)notify_send("READY=1", NULL);
 	tell_status(g);
@@ -295,17 +303,17 @@ static int block_signals(struct err *e)
 int main(int argc, char **argv)
 {
 	static struct guest guest;
-	struct options o = { .root = "", .level = LOG_LEVEL_INFO };
+	struct role_options o;
 	struct err e;
 	int signals;
-	int r = parse(&o, argc, argv);
+	int r = role_parse(&o, argc, argv);
 
 	if (r >= 0)
 		return r;
 	log_set_level(o.level);
 	(void)umask(0022);
 	if (strlen(o.root) >= sizeof guest.root) {
-		fprintf(stderr, "vouchsafed: --root is too long\n");
+		fprintf(stderr, "%s: --root is too long\n", o.name);
 		return USAGE;
 	}
 	(void)snprintf(guest.root, sizeof guest.root, "%s", o.root);
@@ -314,11 +322,11 @@ int main(int argc, char **argv)
 		log_err(LOG_LEVEL_ERROR, "cannot start", &e);
 		return SYSTEM;
 	}
-	r = guest_open(&guest, &e);
+	r = open_guest(&guest, &o, &e);
 	if (r == 0 && !o.level_given)
 		log_set_level(guest.config.log_level);
 	if (r == 0)
-		r = serve_guest(&guest, signals, &e);
+		r = serve_guest(&guest, &o, signals, &e);
 	if (r < 0) {
 		log_err(LOG_LEVEL_ERROR, "cannot serve", &e);
 		(void)notify_send("STATUS=failed; see the log and vouchsafe doctor", NULL);

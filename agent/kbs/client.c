@@ -101,7 +101,8 @@ void kbs_free(struct kbs *k)
 enum outcome { DONE, RETRY, NEW_TOKEN, FAILED };
 
 static enum outcome get_once(struct kbs *k, struct secret *out, const char *url, const char *what,
-			     const struct secret *token, uint64_t serial, struct deadline d,
+			     const struct secret *token, const struct teekey *key,
+			     uint64_t serial, struct deadline d,
 			     int64_t *retry_after_ms, int *result, struct err *e)
 {
 	cleanup_http_reply struct http_reply reply = { 0 };
@@ -120,7 +121,7 @@ static enum outcome get_once(struct kbs *k, struct secret *out, const char *url,
 	(void)pthread_mutex_unlock(&k->own.lock);
 	r = k->config.round_trip(k->config.round_trip_ctx, &q, &reply, e);
 	if (r == 0 && reply.status == 200) {
-		*result = jwe_decrypt(out, k->own.key, buf_view(&reply.body), e);
+		*result = jwe_decrypt(out, key, buf_view(&reply.body), e);
 		if (*result < 0)
 			*result = err_wrap(e, *result, "%s", what);
 		return *result < 0 ? FAILED : DONE;
@@ -184,13 +185,19 @@ static int get(struct kbs *k, struct secret *out, const struct uri *uri, struct 
 		return r;
 	for (;;) {
 		cleanup_secret struct secret token = { 0 };
+		cleanup_teekey struct teekey *key = NULL;
 		int64_t retry_after_ms = 0;
 		uint64_t serial;
 
 		r = session_token(&k->own, &token, &serial, d, e);
+		if (r == 0)
+			r = session_key(&key, &k->own, serial, e);
 		if (r < 0)
 			return err_wrap(e, r, "%s", uri->text);
-		switch (get_once(k, out, buf_str(&url), uri->text, &token, serial, d,
+		/* Another caller dropped or renewed it in this moment. */
+		if (!key)
+			continue;
+		switch (get_once(k, out, buf_str(&url), uri->text, &token, key, serial, d,
 				 &retry_after_ms, &r, e)) {
 		case DONE:
 			return 0;

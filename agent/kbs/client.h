@@ -58,6 +58,12 @@ struct kbs_config {
 	enum teekey_alg key_alg;
 	struct view initdata; /* the TOML text to send as init-data, or empty for null */
 	struct kbs_evidence_source evidence;
+	/*
+	 * Instead of the handshake: what the attestation agent's GetToken("kbs") gives, for a process
+	 * that does not attest (passport.h). NULL: the handshake.
+	 */
+	int (*passport)(void *ctx, struct secret *json, struct deadline d, struct err *e);
+	void *passport_ctx;
 	http_round_trip *round_trip;
 	void *round_trip_ctx;
 	int64_t (*now_ms)(void); /* for tests; NULL: clock_boot_ms() */

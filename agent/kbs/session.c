@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/kbs/session.h"
 #include "agent/base/log.h"
+#include "agent/kbs/passport.h"
 #include "agent/kbs/rcar.h"
 #include "agent/kbs/token.h"
 
@@ -154,6 +155,33 @@ static int handshake(struct kbs_session *s, struct secret *token, int64_t *life_
 	return token_life_ms(life_ms, (struct view){ secret_bytes(token), token->len - 1 }, e);
 }
 
+/* The same out of another process's hands. */
+static int take_passport(struct kbs_session *s, struct secret *token, struct teekey **key,
+			 int64_t *life_ms, struct err *e)
+{
+	cleanup_secret struct secret json = { 0 };
+	int r = s->config->passport(s->config->passport_ctx, &json, deadline_in(KBS_HANDSHAKE_MS), e);
+
+	if (r < 0)
+		return r;
+	return passport_read(token, key, life_ms, (struct view){ secret_bytes(&json), json.len }, e);
+}
+
+/* Under lock. A passport that is shown again counts on: what was released under it stays so. */
+static void new_token(struct kbs_session *s, struct secret *token, struct teekey **key)
+{
+	bool same = *key && s->token.len > 0 &&
+		    secret_eq(&s->token, secret_bytes(token), token->len);
+
+	secret_move(&s->token, token);
+	if (*key) {
+		teekey_free(s->key);
+		s->key = take(*key);
+	}
+	s->serial += !same;
+	s->generation += !same;
+}
+
 static bool transient(const struct err *e)
 {
 	return e->kind == ERR_NETWORK || e->kind == ERR_TIMEOUT;
@@ -186,20 +214,20 @@ static void *run(void *arg)
 {
 	struct kbs_session *s = arg;
 	cleanup_secret struct secret token = { 0 };
+	cleanup_teekey struct teekey *key = NULL;
 	struct err e = { 0 };
 	int64_t life = 0;
 	int r;
 
 	s->retry_after_ms = 0;
-	r = handshake(s, &token, &life, &e);
+	r = s->config->passport ? take_passport(s, &token, &key, &life, &e)
+				: handshake(s, &token, &life, &e);
 	(void)pthread_mutex_lock(&s->lock);
 	if (r == 0) {
-		secret_move(&s->token, &token);
+		new_token(s, &token, &key);
 		s->token_life_ms = life;
 		s->token_end_ms = session_now(s) + life;
 		s->stale = false;
-		s->serial++;
-		s->generation++;
 		s->failed = false;
 		s->pause_ms = 0;
 		s->retry_at_ms = 0;
@@ -371,6 +399,18 @@ static void drop(struct kbs_session *s)
 	s->generation++;
 }
 
+int session_key(struct teekey **out, struct kbs_session *s, uint64_t serial, struct err *e)
+{
+	int r = 0;
+
+	(void)pthread_mutex_lock(&s->lock);
+	*out = NULL;
+	if (s->serial == serial && s->key)
+		r = teekey_share(out, s->key, e);
+	(void)pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
 void session_drop(struct kbs_session *s, uint64_t serial)
 {
 	(void)pthread_mutex_lock(&s->lock);
@@ -418,7 +458,7 @@ int session_open(struct kbs_session *s, const struct kbs_config *config, const c
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&s->changed, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	return teekey_new(&s->key, config->key_alg, e);
+	return config->passport ? 0 : teekey_new(&s->key, config->key_alg, e);
 }
 
 void session_stop(struct kbs_session *s)

@@ -14,7 +14,7 @@ struct kbs_session {
 	const struct kbs_config *config; /* the client's copy */
 	const char *base;                /* URL without a trailing slash */
 	struct kbs_stats *stats;         /* under lock */
-	struct teekey *key;
+	struct teekey *key;              /* with a passport: the last one's, NULL before the first */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* CLOCK_MONOTONIC */
@@ -62,6 +62,14 @@ bool session_sleep(struct kbs_session *s, int64_t ms);
  */
 int session_token(struct kbs_session *s, struct secret *token, uint64_t *serial, struct deadline d,
 		  struct err *e) MUST_CHECK;
+
+/*
+ * The key that the token of that serial names, for the caller to free. NULL without an error when
+ * that token is not the session's any more: ask for another.
+ * Errors: ERR_NOMEM, ERR_CRYPTO.
+ */
+int session_key(struct teekey **out, struct kbs_session *s, uint64_t serial,
+		struct err *e) MUST_CHECK;
 
 /* That token does not count any more. */
 void session_drop(struct kbs_session *s, uint64_t serial);

@@ -88,13 +88,20 @@ static int check_register(struct guest *g, struct err *e)
 
 int guest_open_initdata(struct guest *g, struct err *e)
 {
-	cleanup_free char *path = fs_join(g->root, GUEST_INITDATA_PATH);
+	cleanup_free char *path =
+		fs_join(g->root, g->initdata_path ? g->initdata_path : GUEST_INITDATA_PATH);
 	cleanup_buf struct buf text = BUF_MAX(INITDATA_TEXT_MAX);
+	bool absent;
 	int r;
 
 	if (!path)
 		return err_set(e, ERR_NOMEM, "no memory for a path");
 	r = fs_read(&text, path, INITDATA_TEXT_MAX, e);
+	absent = r == -ERR_NOTFOUND && g->native && !g->initdata_path;
+	if (absent) {
+		buf_putv(&text, initdata_dummy());
+		r = buf_check(&text, "initdata", e);
+	}
 	if (r == -ERR_NOTFOUND)
 		return err_code(e, CODE_INITDATA_NOT_PROVISIONED, "%s is not there", path);
 	if (r < 0)
@@ -102,7 +109,7 @@ int guest_open_initdata(struct guest *g, struct err *e)
 	r = initdata_load_text(&g->initdata, buf_view(&text), e);
 	if (r < 0)
 		return r;
-	r = check_register(g, e);
+	r = g->native ? guest_bind_native(g, absent, e) : check_register(g, e);
 	if (r < 0)
 		return r;
 	/* Trustee's TPM verifiers break on other lengths, and judge no other PCR than 8. */
@@ -152,6 +159,11 @@ static int add_trustee(struct guest *g, const char *host, const char *url, struc
 
 	if (g->send_initdata)
 		config.initdata = buf_view(&g->initdata.text);
+	/* It has a token of the configured Trustee only. */
+	if (g->n_trustees == 0) {
+		config.passport = g->passport;
+		config.passport_ctx = g;
+	}
 	t->host = strdup(host);
 	if (!t->host)
 		return err_set(e, ERR_NOMEM, "no memory for a host name");

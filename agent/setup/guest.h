@@ -29,6 +29,14 @@ struct guest_trustee {
 
 struct guest {
 	char root[256]; /* "" or --root; set by the caller before the first step */
+	/*
+	 * Set by the caller as well, where kata-agent starts us by name and nobody provisions: the
+	 * file it wrote (NULL: GUEST_INITDATA_PATH), none being the dummy; whether we bind it; and
+	 * for who leaves attesting to another process, as kbs_config.passport (its ctx is g).
+	 */
+	const char *initdata_path;
+	bool native, native_binds;
+	int (*passport)(void *g, struct secret *json, struct deadline d, struct err *e);
 	struct image_settings image;
 	struct attester_env env;
 	const struct attester *attester;
@@ -62,6 +70,12 @@ int guest_open_platform(struct guest *g, struct err *e) MUST_CHECK;
 int guest_open_initdata(struct guest *g, struct err *e) MUST_CHECK;
 int guest_open_config(struct guest *g, struct err *e) MUST_CHECK;
 int guest_open_trustee(struct guest *g, struct err *e) MUST_CHECK;
+
+/*
+ * Part of the initdata step with g->native: the rows of provision.h's table for g->initdata.
+ * absent: it is the dummy, because there was none. Errors: as provision_bind().
+ */
+int guest_bind_native(struct guest *g, bool absent, struct err *e) MUST_CHECK;
 
 /* All of them. */
 int guest_open(struct guest *g, struct err *e) MUST_CHECK;
