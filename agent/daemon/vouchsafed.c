@@ -318,7 +318,7 @@ int main(int argc, char **argv)
 	}
 	(void)snprintf(guest.root, sizeof guest.root, "%s", o.root);
 	signals = block_signals(&e);
-	if (signals < 0 || sandbox_limits(&e) < 0) {
+	if (signals < 0 || sandbox_environment(&e) < 0 || sandbox_limits(&e) < 0) {
 		log_err(LOG_LEVEL_ERROR, "cannot start", &e);
 		return SYSTEM;
 	}

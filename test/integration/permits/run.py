@@ -81,6 +81,31 @@ def delivered_files__changed_after_provisioning__give_no_trust():
         assert r.stdout == "x", r
 
 
+def environment__openssl_conf_and_keylog__are_not_read():
+    import os
+    with World(BUILD) as w:
+        w.resource("default/a/b", "x")
+        w.start_tpm()
+        w.provision_ak()
+        w.start_trustee()
+        w.keygen()
+        w.provision(w.initdata())
+        # Whoever opens it to read waits for a writer that never comes.
+        conf = w.tmp / "openssl.cnf"
+        os.mkfifo(conf)
+        keys = w.tmp / "tls-keys"
+        os.environ.update(OPENSSL_CONF=str(conf), SSLKEYLOGFILE=str(keys))
+        try:
+            w.start_daemon()
+        finally:
+            os.environ.pop("OPENSSL_CONF")
+            os.environ.pop("SSLKEYLOGFILE")
+        r = w.run(["/usr/bin/python3", pathlib.Path(__file__).resolve().parents[2] / "tools/ttrpc.py",
+                   w.cdh_socket, "get-resource", "kbs:///default/a/b"])
+        assert r.stdout == "x", r
+        assert not keys.exists()
+
+
 def initdata_text__changed_after_provisioning__stops_the_daemon():
     with World(BUILD) as w:
         w.start_tpm()
@@ -109,6 +134,7 @@ def main():
         install__development_build__is_refused,
         development_build__sample__works_with_its_permit_and_says_so,
         delivered_files__changed_after_provisioning__give_no_trust,
+        environment__openssl_conf_and_keylog__are_not_read,
         initdata_text__changed_after_provisioning__stops_the_daemon,
     ):
         c.run(fn)
