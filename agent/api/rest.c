@@ -88,14 +88,6 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *c)
 	return q;
 }
 
-/* Paths and values are decoded by rest_route(), or not at all. */
-static size_t on_unescape(void *cls, struct MHD_Connection *c, char *text)
-{
-	(void)cls;
-	(void)c;
-	return strlen(text);
-}
-
 static void on_completed(void *cls, struct MHD_Connection *c, void **context,
 			 enum MHD_RequestTerminationCode why)
 {
@@ -327,7 +319,6 @@ static struct MHD_Daemon *start_daemon(struct rest *r)
 				r->config.listen_fd, MHD_OPTION_NOTIFY_CONNECTION, on_connection, r,
 				MHD_OPTION_NOTIFY_COMPLETED, on_completed, r,
 				MHD_OPTION_URI_LOG_CALLBACK, on_target, r,
-				MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, r,
 				MHD_OPTION_CONNECTION_LIMIT, (unsigned)REST_CONNS_TABLE,
 				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REST_HEADERS_MAX,
 				MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK,

@@ -23,7 +23,7 @@ CDH = "run/confidential-containers/cdh.sock"
 AA = "run/confidential-containers/attestation-agent/attestation-agent.sock"
 PORTS = {"resource": 8006, "attestation": 8007, "all": 8008}
 FOREIGN = "10.0.0.1"  # an address of the namespace that is not local
-OUTER = "10.0.0.2"    # the other end of its cable
+OUTER = "10.0.0.2"    # the node's end of its cable
 
 
 def ip(*argv):
@@ -58,8 +58,8 @@ class Box:
         (self.root / AA).parent.mkdir(parents=True)
         self.log_path = self.tmp / "calls.jsonl"
         self.netns = f"vouchsafe-rest-{os.getpid()}"
-        self.veth = f"vr{os.getpid() % 100000}"
-        self.has_netns = False
+        self.node = self.netns + "-node"
+        self.made_netns = []
         self.processes = {}
         self.log_path.touch()
         self.rules({})
@@ -68,25 +68,26 @@ class Box:
     def make_netns(self):
         if os.geteuid() != 0 or not shutil.which("ip"):
             raise Skip("needs root and iproute2 for a network namespace")
-        try:
-            ip("netns", "add", self.netns)
-        except subprocess.CalledProcessError as e:
-            raise Skip("no network namespaces here: " + e.stderr.decode().strip()) from e
-        self.has_netns = True
-        ip("-n", self.netns, "link", "set", "lo", "up")
-        ip("link", "add", self.veth, "type", "veth", "peer", "name", "pod0", "netns", self.netns)
-        ip("-n", self.netns, "addr", "add", FOREIGN + "/24", "dev", "pod0")
-        ip("-n", self.netns, "link", "set", "pod0", "up")
-        ip("addr", "add", OUTER + "/24", "dev", self.veth)
-        ip("link", "set", self.veth, "up")
+        # Two namespaces with a cable between them: this machine's own network is left alone.
+        for name in (self.netns, self.node):
+            try:
+                ip("netns", "add", name)
+            except subprocess.CalledProcessError as e:
+                raise Skip("no network namespaces here: " + e.stderr.decode().strip()) from e
+            self.made_netns.append(name)
+            ip("-n", name, "link", "set", "lo", "up")
+        ip("-n", self.node, "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", self.netns)
+        for name, address in ((self.netns, FOREIGN), (self.node, OUTER)):
+            ip("-n", name, "addr", "add", address + "/24", "dev", "cable")
+            ip("-n", name, "link", "set", "cable", "up")
 
-    def socket(self, source=None, family=socket.AF_INET, buffer=None):
-        """A TCP socket of the pod's namespace."""
+    def socket(self, source=None, buffer=None, netns=None):
+        """A TCP socket of the pod's namespace, or another."""
         made = []
 
         def make():
-            listen_fd.enter(f"/run/netns/{self.netns}")
-            s = socket.socket(family)
+            listen_fd.enter(f"/run/netns/{netns or self.netns}")
+            s = socket.socket()
             if buffer:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
             if source:
@@ -194,9 +195,8 @@ class Box:
         for name in list(self.processes):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.stop(name)
-        if self.has_netns:
-            subprocess.run(["ip", "link", "del", self.veth], capture_output=True)
-            subprocess.run(["ip", "netns", "del", self.netns], capture_output=True)
+        for name in self.made_netns:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
         shutil.rmtree(self.tmp, ignore_errors=True)
 
 

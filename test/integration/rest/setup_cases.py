@@ -14,13 +14,14 @@ from world import free_port_pair
 def outside_the_namespace__nothing_listens(box):
     with contextlib.closing(socket.socket()) as s:
         assert s.connect_ex(("127.0.0.1", PORTS["all"])) != 0, "reached from outside"
-    with contextlib.closing(socket.create_server((OUTER, 0))) as there:
+    with contextlib.closing(box.socket(OUTER, netns=box.node)) as node, contextlib.closing(box.socket()) as pod:
         # The cable itself works.
-        with contextlib.closing(box.socket()) as s:
-            s.connect(there.getsockname())
-    with contextlib.closing(socket.socket()) as s:
-        s.settimeout(3)
-        assert s.connect_ex((FOREIGN, PORTS["all"])) != 0, "reached over the cable"
+        node.listen()
+        pod.connect(node.getsockname())
+    for address in (FOREIGN, "127.0.0.1"):
+        with contextlib.closing(box.socket(netns=box.node)) as s:
+            s.settimeout(3)
+            assert s.connect_ex((address, PORTS["all"])) != 0, f"reached from the node at {address}"
 
 
 def foreign_peer__everything__is_forbidden(box):
