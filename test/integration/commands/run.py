@@ -17,7 +17,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from world import Cases, World  # noqa: E402
+from world import Cases, Skip, World, can_mount  # noqa: E402
 
 BUILD = sys.argv[1]
 PLAIN = bytes(range(256)) * 5 + b"not text \xff\x00 to the last byte"
@@ -349,6 +349,35 @@ def unconfigured__no_trustee__is_78():
         cli(w, "evidence")
 
 
+def journal__where_stderr_is_its_stream__gets_fields_and_ids():
+    if not can_mount():
+        raise Skip("needs a mount namespace")
+    with World(BUILD) as w:
+        w.start_tpm()
+        w.provision_ak()
+        w.start_trustee()
+        w.keygen()
+        w.provision(w.initdata(cdh="soket = 1\n"))
+        daemon = (w.dev / "vouchsafed", "--root", w.root)
+        argv = ("unshare", "--mount", "--propagation", "private", sys.executable,
+                pathlib.Path(__file__).with_name("journal.py"), "20", *daemon)
+        got = json.loads(w.run(argv, check=True).stdout)
+        assert got["stderr"] == "", "all went to the socket: " + got["stderr"]
+        by_event = {e["VOUCHSAFE_EVENT"]: e for e in got["events"]}
+        ready = by_event["guest is ready"]
+        assert ready["PRIORITY"] == "6" and ready["SYSLOG_IDENTIFIER"] == "vouchsafed", ready
+        assert ready["VOUCHSAFE_PLATFORM"] == "tpm" and ready["VOUCHSAFE_TRUSTEE"] == w.url, ready
+        assert "soket" in by_event["unknown key, not used"]["VOUCHSAFE_WHERE"]
+        assert "stopping" in by_event, "the sandbox lets it through"
+        assert len({e["MESSAGE_ID"] for e in by_event.values()}) == len(by_event)
+        (w.root / "run/confidential-containers/initdata/initdata.toml").unlink()
+        got = json.loads(w.run(argv, check=True).stdout)
+        (failed,) = [e for e in got["events"] if e["PRIORITY"] == "3"]
+        explained = loads(cli(w, "explain", "--json", "initdata.not-provisioned"))
+        assert failed["VOUCHSAFE_CODE"] == "initdata.not-provisioned"
+        assert failed["MESSAGE_ID"] == explained["message_id"]
+
+
 def unsafe__http_and_skip__are_in_the_metrics():
     with World(BUILD, tls=False) as w:
         w.up(cdh="skip_sealed_secret_verification = true\n")
@@ -392,6 +421,7 @@ def main():
         away__daemon__is_75_for_every_command,
         unconfigured__no_trustee__is_78,
         unsafe__http_and_skip__are_in_the_metrics,
+        journal__where_stderr_is_its_stream__gets_fields_and_ids,
     ):
         c.run(fn)
     return c.finish()
