@@ -190,9 +190,13 @@ int cmd_status(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
-	if (cli_deadline(&d, timeout, &e) < 0 || check_serving(d, &e) < 0 ||
-	    cli_metrics(&text, d, &e) < 0)
+	if (cli_deadline(&d, timeout, &e) < 0 || check_serving(d, &e) < 0)
 		return cli_fail(&e, json);
+	r = cli_metrics(&text, d, &e);
+	if (r < 0) {
+		(void)err_wrap(&e, r, "it serves, but what it did is not to be had");
+		return cli_fail(&e, json);
+	}
 	if (json)
 		put_json(&out, buf_view(&text));
 	else
