@@ -247,6 +247,9 @@ static int open_service(struct service *s, struct guest *g, struct err *e)
 	cdh_methods(s->cdh_methods, &s->cdh_backend);
 	s->aa_backend = serve_aa_backend(&s->aa);
 	aa_methods(s->aa_methods, &s->aa_backend);
+	/* Before cdh.sock, so that who waits for that one finds them all. */
+	if (o->role == ROLE_BOTH)
+		open_metrics(s, g);
 	if (o->role != ROLE_CDH)
 		r = listen_at(s->server, g, aa_socket, s->aa_methods, AA_METHODS, e);
 	if (r == 0 && o->role != ROLE_AA)
@@ -262,13 +265,12 @@ static int serve_guest(struct guest *g, const struct role_options *o, int signal
 	s.options = o;
 	r = open_service(&s, g, e);
 	if (r < 0) {
+		metrics_stop(take(s.metrics));
 		ttrpc_server_free(s.server);
 		serve_close(&s.cdh);
 		serve_aa_close(&s.aa);
 		return r;
 	}
-	if (o->role == ROLE_BOTH)
-		open_metrics(&s, g);
 	say_what_it_is(g, o);
 	if (o->role != ROLE_AA && fetch_start(g, e) < 0)
 		log_err(LOG_LEVEL_ERROR, "credentials are not fetched", e);

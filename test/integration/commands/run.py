@@ -197,7 +197,14 @@ def metrics(w):
 def scrape(w, request, read=True):
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(10)
-        s.connect(str(w.root / "run/vouchsafe/metrics/metrics.sock"))
+        path = str(w.root / "run/vouchsafe/metrics/metrics.sock")
+        # A full backlog answers "again" at once, also to who would wait.
+        for _ in range(200):
+            try:
+                s.connect(path)
+                break
+            except BlockingIOError:
+                time.sleep(0.01)
         s.sendall(request)
         out = b""
         while read and (piece := s.recv(65536)):
