@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-enum { STACK_BYTES = 128 * 1024, PAUSE_MS = 100 };
+enum { STACK_BYTES = 128 * 1024, PAUSE_MS = 100, BACKLOG = 64 };
 
 /* One connection: its head is read, then its answer is written, then it is closed. */
 struct peer {
@@ -231,7 +231,7 @@ static int listen_at(struct metrics_server *s, const char *path, mode_t mode, st
 		return err_sys(e, errno, "bind %s", path);
 	memcpy(s->path, path, n + 1);
 	/* Before listen(2) nobody can connect, whatever the umask made of it. */
-	if (chmod(path, mode) < 0 || listen(s->listen_fd, METRICS_PEERS) < 0)
+	if (chmod(path, mode) < 0 || listen(s->listen_fd, BACKLOG) < 0)
 		return err_sys(e, errno, "listen on %s", path);
 	return 0;
 }
