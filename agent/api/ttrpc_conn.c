@@ -72,7 +72,8 @@ void ttrpc_conn_events(struct conn *c)
 	else if (c->n_out <= TTRPC_OUT_LOW)
 		c->paused = false;
 	if (!c->paused && !c->server->draining)
-		ev.events |= EPOLLIN;
+		/* What is there already and is not enough must not wake us all the time. */
+		ev.events |= c->rx_short ? EPOLLIN | EPOLLRDHUP | EPOLLET : EPOLLIN;
 	if (c->n_out > 0)
 		ev.events |= EPOLLOUT;
 	if (ev.events == c->events)
@@ -110,8 +111,11 @@ static void flush(struct conn *c)
 	struct reply *r;
 
 	while (!c->broken && (r = STAILQ_FIRST(&c->out)) != NULL) {
-		ssize_t n = send_rest(c->fd, r);
+		ssize_t n;
 
+		if (r->sent == 0 && !ttrpc_keep_write(c, reply_len(r)))
+			return;
+		n = send_rest(c->fd, r);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN) {
@@ -122,8 +126,11 @@ static void flush(struct conn *c)
 			break;
 		progress = true;
 		r->sent += (size_t)n;
-		if (r->sent < reply_len(r))
+		if (r->sent < reply_len(r)) {
+			if (!ttrpc_unkeep(c))
+				return;
 			continue;
+		}
 		STAILQ_REMOVE_HEAD(&c->out, next);
 		reply_free(c, r);
 	}
@@ -133,6 +140,7 @@ static void flush(struct conn *c)
 		c->tx_until = clock_boot_ms() + s->limits.write_ms;
 	ttrpc_wake_at(s, c->tx_until);
 	ttrpc_conn_events(c);
+	ttrpc_keep(c);
 	if (progress) {
 		ttrpc_pool_kick(&s->local);
 		ttrpc_pool_kick(&s->trustee);
@@ -357,38 +365,64 @@ static void keep_read_time(struct conn *c)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
-/* False: the peer is gone. */
-static bool read_some(struct conn *c)
+static void after_read(struct conn *c)
 {
 	struct ttrpc_server *s = c->server;
+
+	(void)pthread_mutex_lock(&s->lock);
+	c->rx_mid = frame_partial(&c->rx);
+	c->rx_short = false;
+	/* Less came than was there when we looked. */
+	if (c->rx_mid)
+		(void)ttrpc_unkeep(c);
+	ttrpc_conn_events(c);
+	ttrpc_keep(c);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+/* False: the peer is gone. whole: c has a place in the store. */
+static bool read_some(struct conn *c, bool whole)
+{
+	struct ttrpc_server *s = c->server;
+	ssize_t most = whole ? ttrpc_keep_read(c) : TTRPC_SCRATCH;
 	ssize_t n;
 
+	if (most <= 0)
+		return most == 0;
 	do
-		n = recv(c->fd, s->scratch, sizeof s->scratch, MSG_DONTWAIT);
+		n = recv(c->fd, s->scratch, (size_t)most, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EAGAIN;
-	if (n == 0)
+	if (n == 0 || (n < 0 && errno != EAGAIN))
 		return false;
-	consume(c, (struct view){ s->scratch, (size_t)n });
-	keep_read_time(c);
+	if (n > 0) {
+		consume(c, (struct view){ s->scratch, (size_t)n });
+		keep_read_time(c);
+	}
+	after_read(c);
 	return true;
 }
 
 void ttrpc_conn_event(struct conn *c, uint32_t events)
 {
 	struct ttrpc_server *s = c->server;
-	bool alive = true, read;
+	bool alive = true, read, whole;
 
 	(void)pthread_mutex_lock(&s->lock);
 	if (events & EPOLLOUT)
 		flush(c);
 	read = (events & EPOLLIN) && !c->paused && !s->draining && !c->broken;
+	whole = c->number != 0;
+	/* Until it has read, no other thread may give it a place. */
+	if (read && !whole)
+		c->rx_mid = true;
 	(void)pthread_mutex_unlock(&s->lock);
 
 	if (read)
-		alive = read_some(c);
+		alive = read_some(c, whole);
 	else if (events & (EPOLLHUP | EPOLLERR))
+		alive = false;
+	/* The rest of the frame will never come. rx_short: only this thread changes it. */
+	if (read && c->rx_short && (events & (EPOLLHUP | EPOLLRDHUP)))
 		alive = false;
 	if (alive)
 		return;
@@ -399,8 +433,8 @@ void ttrpc_conn_event(struct conn *c, uint32_t events)
 
 /* --- from accept to close --------------------------------------------------------- */
 
-void ttrpc_conn_open(struct ttrpc_server *s, const struct listener *from, int fd,
-		     const struct api_peer *who, struct peer *peer)
+struct conn *ttrpc_conn_open(struct ttrpc_server *s, const struct listener *from, int fd,
+			     const struct api_peer *who, struct peer *peer)
 {
 	struct conn *c = calloc(1, sizeof *c);
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
@@ -409,7 +443,7 @@ void ttrpc_conn_open(struct ttrpc_server *s, const struct listener *from, int fd
 		free(c);
 		(void)close(fd);
 		ttrpc_peer_release(peer);
-		return;
+		return NULL;
 	}
 	*c = (struct conn){ .source.kind = SOURCE_CONN,
 			    .server = s,
@@ -426,6 +460,7 @@ void ttrpc_conn_open(struct ttrpc_server *s, const struct listener *from, int fd
 	s->n_conns++;
 	s->stats.connections_total++;
 	peer->connections++;
+	return c;
 }
 
 void ttrpc_conn_unref(struct conn *c)
@@ -441,6 +476,7 @@ void ttrpc_conn_close(struct conn *c)
 	struct ttrpc_server *s = c->server;
 	struct reply *r;
 
+	ttrpc_keep_close(c);
 	(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 	(void)close(c->fd);
 	c->fd = -1;

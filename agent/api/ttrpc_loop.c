@@ -43,8 +43,8 @@ static bool admitted(const struct ttrpc_server *s, unsigned uid)
 	return false;
 }
 
-static int admit(struct ttrpc_server *s, const struct api_peer *who, struct peer **peer,
-		 struct err *e)
+int ttrpc_admit(struct ttrpc_server *s, const struct api_peer *who, struct peer **peer,
+		struct err *e)
 {
 	struct peer *p;
 
@@ -109,6 +109,7 @@ static bool accept_one(struct ttrpc_server *s, struct listener *l)
 	socklen_t len = sizeof cred;
 	struct peer *peer = NULL;
 	struct api_peer who;
+	struct conn *c;
 	struct err e;
 
 	if (fd < 0) {
@@ -119,13 +120,15 @@ static bool accept_one(struct ttrpc_server *s, struct listener *l)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return true;
 	who = (struct api_peer){ .uid = cred.uid, .gid = cred.gid, .pid = cred.pid };
-	if (admit(s, &who, &peer, &e) < 0) {
+	if (ttrpc_admit(s, &who, &peer, &e) < 0) {
 		log_debug("connection refused", "uid=%u pid=%d code=%s", who.uid, who.pid,
 			  err_name(&e));
 		refuse(fd, &e);
 		return true;
 	}
-	ttrpc_conn_open(s, l, take_fd(fd), &who, peer);
+	c = ttrpc_conn_open(s, l, take_fd(fd), &who, peer);
+	if (c)
+		ttrpc_keep(c);
 	return true;
 }
 
@@ -154,6 +157,7 @@ static int64_t sweep_conns(struct ttrpc_server *s, int64_t now, bool forgive)
 		if (!c->broken && c->rx_until > now && c->tx_until > now) {
 			at = c->rx_until < at ? c->rx_until : at;
 			at = c->tx_until < at ? c->tx_until : at;
+			ttrpc_keep(c);
 			continue;
 		}
 		if (!c->broken) {

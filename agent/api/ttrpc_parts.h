@@ -17,9 +17,10 @@
  *   ttrpc_loop.c    the reading thread: events, admission, deadlines
  *   ttrpc_conn.c    one connection: frames in, replies out
  *   ttrpc_call.c    one call: dispatch, the pools, its end
+ *   ttrpc_keep.c    connections in the service manager's store, and taken over from it
  *
  * One lock guards everything. It is never held while a method runs or a Request is decoded;
- * system calls made under it never wait. Only the reading thread opens, reads and closes
+ * system calls made under it never wait (but a removal from the store, TTRPC_UNSTORE_MS). Only the reading thread opens, reads and closes
  * connections, so that an event never meets a connection that is gone.
  *
  * "locked" in a comment: the caller holds the lock. "loop": only the reading thread calls it.
@@ -28,7 +29,8 @@
 #define TTRPC_OUT_HIGH  128          /* queued replies that stop reading from a connection … */
 #define TTRPC_OUT_LOW   32           /* … and start it again */
 #define TTRPC_NEVER     INT64_MAX    /* a time that does not come */
-#define TTRPC_SCRATCH   8192         /* bytes read at once */
+#define TTRPC_SCRATCH   8192         /* bytes read at once; a longer frame is a large one */
+#define TTRPC_ROOM_SPARE 4096        /* of a socket's buffer, for the kernel */
 
 struct ttrpc_server;
 struct ttrpc_pool;
@@ -82,6 +84,10 @@ struct conn {
 	int64_t rx_until;  /* the frame being read must be complete; TTRPC_NEVER between frames */
 	bool rx_busy;      /* the frame is skipped because its peer has too many in flight */
 	/* locked */
+	bool rx_mid;   /* bytes of an unfinished frame were taken, or may be just now */
+	bool rx_short; /* the frame at the front is not whole yet and lies in the socket */
+	bool stored;
+	unsigned number; /* of its place in the store; 0: it has none */
 	int fd; /* -1: closed */
 	bool broken, paused;
 	uint32_t events;
@@ -133,6 +139,8 @@ struct ttrpc_server {
 	struct ttrpc_limits limits;
 	unsigned *uids;
 	size_t n_uids;
+	struct ttrpc_store store;
+	unsigned n_kept, last_number; /* places in use; the last that was given */
 	struct listener listeners[TTRPC_LISTENERS_MAX];
 	size_t n_listeners;
 	LIST_HEAD(, conn) conns;
@@ -165,10 +173,14 @@ void *ttrpc_loop(void *server);
 void ttrpc_wake_at(struct ttrpc_server *s, int64_t at);
 /* Let it go round now. locked or not. */
 void ttrpc_wake(struct ttrpc_server *s);
+/* May this one connect? *peer on success. locked. Errors: ERR_DENIED, ERR_LIMIT, ERR_NOMEM. */
+int ttrpc_admit(struct ttrpc_server *s, const struct api_peer *who, struct peer **peer,
+		struct err *e) MUST_CHECK;
 
 /* ttrpc_conn.c */
-void ttrpc_conn_open(struct ttrpc_server *s, const struct listener *from, int fd,
-		     const struct api_peer *who, struct peer *peer); /* loop, locked */
+/* Takes fd; NULL for no memory. loop, locked */
+struct conn *ttrpc_conn_open(struct ttrpc_server *s, const struct listener *from, int fd,
+			     const struct api_peer *who, struct peer *peer);
 void ttrpc_conn_event(struct conn *c, uint32_t events);              /* loop, not locked */
 void ttrpc_conn_close(struct conn *c); /* loop (or after its end), locked; c may be freed */
 void ttrpc_conn_unref(struct conn *c); /* locked */
@@ -180,6 +192,18 @@ void ttrpc_conn_result(struct conn *c, uint32_t stream, struct api_result *resul
 /* The peer of a uid, made when there is none; NULL for no memory. locked. */
 struct peer *ttrpc_peer(struct ttrpc_server *s, unsigned uid);
 void ttrpc_peer_release(struct peer *p); /* frees it when it uses nothing. locked */
+
+/* ttrpc_keep.c */
+void ttrpc_keep(struct conn *c);   /* into the store, where it may be there now. locked */
+bool ttrpc_unkeep(struct conn *c); /* out of it; false: it could not, c is broken. locked */
+void ttrpc_keep_close(struct conn *c); /* before its descriptor is closed. locked */
+/* Before the first byte of a reply of n bytes; false: c is broken. locked */
+bool ttrpc_keep_write(struct conn *c, size_t n);
+/*
+ * How many bytes to read now, so that they end with a frame or lie in one large frame; 0: none
+ * yet, -1: the connection ended. For a connection that has a number. loop, not locked.
+ */
+ssize_t ttrpc_keep_read(struct conn *c);
 
 /* ttrpc_call.c */
 int ttrpc_pool_init(struct ttrpc_pool *p, struct ttrpc_server *s, const char *name,

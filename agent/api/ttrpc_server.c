@@ -97,6 +97,7 @@ int ttrpc_server_new(struct ttrpc_server **out, const struct ttrpc_config *confi
 	if (config->n_uids > 0)
 		memcpy(s->uids, config->uids, config->n_uids * sizeof *s->uids);
 	s->n_uids = config->n_uids;
+	s->store = config->store;
 	*out = s;
 	return 0;
 }
@@ -229,6 +230,7 @@ void ttrpc_server_stats(struct ttrpc_server *s, struct ttrpc_stats *out)
 	(void)pthread_mutex_lock(&s->lock);
 	*out = s->stats;
 	out->connections = s->n_conns;
+	out->kept = s->n_kept;
 	out->calls = s->n_calls;
 	out->threads = s->local.n_threads + s->trustee.n_threads + (s->started ? 1 : 0);
 	out->waiting_local = s->local.n_queued;

@@ -31,7 +31,8 @@
  *   user not admitted                     7  api.peer-denied on stream 1, then closed
  *   frame not complete in TTRPC_READ_MS   closed
  *
- * An idle client is never closed: kata-agent opens one connection and never another.
+ * An idle client is never closed: kata-agent opens one connection and never another. With a
+ * store (below) root's connections outlive the process too.
  */
 #define TTRPC_TIMEOUT_MS     (50 * 1000)   /* of a call that sends none */
 #define TTRPC_TIMEOUT_MAX_MS (3600 * 1000) /* a longer one counts as this */
@@ -56,15 +57,40 @@ struct ttrpc_limits {
 	int64_t thread_idle_ms;         /* a thread without work ends: 5000 */
 };
 
+/*
+ * Where connections are while no frame is under way on them, so that a process that is started
+ * after kill -9 goes on with them: the service manager's store. Only root's, at most
+ * TTRPC_KEPT_MAX, each under its number; a place is free again when its connection ends.
+ *
+ * A request of at most 8 KiB is taken from the socket in one piece, when all of it is there; a
+ * connection is out of the store while a larger one is read, and while a reply is written that
+ * the socket's buffer has no room for. A call in flight at kill -9 gets no answer.
+ *
+ * At the end by ttrpc_server_drain() what is in the store stays there.
+ *
+ * Both are called with the server's lock held. store: must not wait; not 0: tried again a little
+ * later. unstore: may wait TTRPC_UNSTORE_MS; not 0: the connection is ended.
+ */
+#define TTRPC_KEPT_MAX   12
+#define TTRPC_NUMBER_MAX 999999999u
+#define TTRPC_UNSTORE_MS 500
+struct ttrpc_store {
+	int (*store)(void *ctx, size_t listener, unsigned number, int fd); /* fd is borrowed */
+	int (*unstore)(void *ctx, size_t listener, unsigned number);
+	void *ctx;
+};
+
 struct ttrpc_config {
 	const unsigned *uids; /* admitted besides 0; copied */
 	size_t n_uids;
+	struct ttrpc_store store; /* store NULL: none */
 	struct ttrpc_limits limits; /* a member that is 0 means its default */
 };
 
 /* For status and metrics. */
 struct ttrpc_stats {
 	unsigned connections, calls, threads; /* now */
+	unsigned kept; /* connections with a place in the store */
 	unsigned waiting_local, waiting_trustee;
 	size_t secret_bytes; /* plaintext in replies not yet read */
 	uint64_t connections_total, calls_total;
@@ -93,6 +119,20 @@ int ttrpc_server_new(struct ttrpc_server **out, const struct ttrpc_config *confi
 int ttrpc_server_listen(struct ttrpc_server *s, const char *path, mode_t mode, gid_t gid,
 			const struct api_method *methods, size_t n_methods, struct err *e)
 	MUST_CHECK;
+
+/*
+ * Go on with a connection that the store handed over. Between ttrpc_server_listen() and
+ * ttrpc_server_start().
+ *
+ * listener  by order of ttrpc_server_listen(), from 0
+ * number    under which it is in the store
+ * fd        taken in any case; the connection is ended and out of the store on failure
+ *
+ * Errors: ERR_DENIED (its peer is not root), ERR_LIMIT (a cap), ERR_FORMAT (no unix connection;
+ * number or listener), ERR_UNSUPPORTED (no store), ERR_SYSTEM, ERR_NOMEM.
+ */
+int ttrpc_server_adopt(struct ttrpc_server *s, size_t listener, unsigned number, int fd,
+		       struct err *e) MUST_CHECK;
 
 /*
  * Start the reading thread. Threads inherit the confinement of the one that calls this, and
