@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/api/ttrpc_server.h"
 #include "agent/base/fs.h"
+#include "agent/base/listenfds.h"
 #include "agent/base/log.h"
 #include "agent/base/notify.h"
 #include "agent/base/version.h"
@@ -10,6 +11,7 @@
 #include "agent/daemon/vouchsafed_metrics.h"
 #include "agent/daemon/vouchsafed_role.h"
 #include "agent/daemon/vouchsafed_serve.h"
+#include "agent/daemon/vouchsafed_store.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -154,6 +156,7 @@ struct service {
 	struct aa_backend aa_backend;
 	struct api_method cdh_methods[CDH_METHODS], aa_methods[AA_METHODS];
 	struct ttrpc_server *server;
+	struct ttrpc_store store;
 	struct metrics_sources sources;
 	struct metrics_server *metrics;
 };
@@ -219,7 +222,7 @@ static int open_server(struct service *s, const struct guest *g, struct err *e)
 {
 	const size_t n = g->config.n_peer_uids;
 	cleanup_free unsigned *uids = calloc(n + 2, sizeof *uids);
-	struct ttrpc_config config = { .uids = uids, .n_uids = n + 1 };
+	struct ttrpc_config config = { .uids = uids, .n_uids = n + 1, .store = s->store };
 
 	if (!uids)
 		return err_set(e, ERR_NOMEM, "no memory for a list of uids");
@@ -231,8 +234,8 @@ static int open_server(struct service *s, const struct guest *g, struct err *e)
 	return ttrpc_server_new(&s->server, &config, e);
 }
 
-/* The agent's socket first: cdh.sock is what others take for "ready". */
-static int open_service(struct service *s, struct guest *g, struct err *e)
+/* The agent's socket first (STORE_AA): cdh.sock is what others take for "ready". */
+static int open_service(struct service *s, struct guest *g, struct listen_fds *handed, struct err *e)
 {
 	const struct role_options *o = s->options;
 	const char *aa_socket = o->socket ? o->socket : GUEST_AA_SOCKET;
@@ -254,16 +257,25 @@ static int open_service(struct service *s, struct guest *g, struct err *e)
 		r = listen_at(s->server, g, aa_socket, s->aa_methods, AA_METHODS, e);
 	if (r == 0 && o->role != ROLE_AA)
 		r = listen_at(s->server, g, cdh_socket(g), s->cdh_methods, CDH_METHODS, e);
-	return r < 0 ? r : ttrpc_server_start(s->server, e);
+	if (r < 0)
+		return r;
+	if (s->store.store)
+		store_adopt(s->server, handed);
+	else
+		listen_fds_close(handed);
+	return ttrpc_server_start(s->server, e);
 }
 
-static int serve_guest(struct guest *g, const struct role_options *o, int signals, struct err *e)
+static int serve_guest(struct guest *g, const struct role_options *o, struct listen_fds *handed,
+		       int signals, struct err *e)
 {
 	static struct service s;
 	int r;
 
 	s.options = o;
-	r = open_service(&s, g, e);
+	if (o->fd_store)
+		s.store = store_callbacks();
+	r = open_service(&s, g, handed, e);
 	if (r < 0) {
 		metrics_stop(take(s.metrics));
 		ttrpc_server_free(s.server);
@@ -305,6 +317,7 @@ static int block_signals(struct err *e)
 int main(int argc, char **argv)
 {
 	static struct guest guest;
+	static struct listen_fds handed;
 	struct role_options o;
 	struct err e;
 	int signals;
@@ -314,6 +327,11 @@ int main(int argc, char **argv)
 		return r;
 	log_set_level(o.level);
 	(void)umask(0022);
+	/* Before anything opens a descriptor; who was not asked to keep connections has none. */
+	if (listen_fds_take(&handed, &e) < 0)
+		log_err(LOG_LEVEL_WARN, "what the service manager handed over is not used", &e);
+	if (!o.fd_store)
+		listen_fds_close(&handed);
 	if (strlen(o.root) >= sizeof guest.root) {
 		fprintf(stderr, "%s: --root is too long\n", o.name);
 		return USAGE;
@@ -328,7 +346,7 @@ int main(int argc, char **argv)
 	if (r == 0 && !o.level_given)
 		log_set_level(guest.config.log_level);
 	if (r == 0)
-		r = serve_guest(&guest, &o, signals, &e);
+		r = serve_guest(&guest, &o, &handed, signals, &e);
 	if (r < 0) {
 		log_err(LOG_LEVEL_ERROR, "cannot serve", &e);
 		(void)notify_send("STATUS=failed; see the log and vouchsafe doctor", NULL);

@@ -9,9 +9,10 @@
 #include <stdio.h>
 
 enum { OK = 0, USAGE = 64 };
-enum { OPT_LOG = 256, OPT_ROOT };
+enum { OPT_LOG = 256, OPT_ROOT, OPT_FD_STORE };
 
 static const struct option own_options[] = {
+	{ "fd-store", no_argument, NULL, OPT_FD_STORE },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "root", required_argument, NULL, OPT_ROOT },
 	{ "version", no_argument, NULL, 'V' },
@@ -38,7 +39,7 @@ static const struct option aa_options[] = {
 };
 
 static const char own_help[] =
-	"Usage: vouchsafed [--log LEVEL]\n\n"
+	"Usage: vouchsafed [--log LEVEL] [--fd-store]\n\n"
 	"Attests this guest to the Trustee that its measured initdata names and serves evidence,\n"
 	"tokens and unsealed secrets on the sockets of the attestation agent and the confidential\n"
 	"data hub. Started by vouchsafed.service after vouchsafe-initdata.service; takes no\n"
@@ -51,6 +52,8 @@ static const char cdh_help[] =
 	"Usage: confidential-data-hub [-c FILE] [--log LEVEL]\n\n"
 	"vouchsafed in the place of the confidential data hub, for native kata: serves cdh.sock and\n"
 	"has its token of the attestation agent.\n";
+static const char own_option_help[] =
+	"  --fd-store   keep root's connections in the service manager's store\n";
 static const char aa_option_help[] =
 	"  -a, --attestation_sock URI  default unix://" AA_SOCKET "\n"
 	"  -t, --initdata-toml FILE    the initdata; default " GUEST_INITDATA_PATH "\n"
@@ -63,7 +66,7 @@ static const struct {
 	const char *name, *letters, *help, *option_help;
 	const struct option *options;
 } roles[] = {
-	[ROLE_BOTH] = { "vouchsafed", "h", own_help, "", own_options },
+	[ROLE_BOTH] = { "vouchsafed", "h", own_help, own_option_help, own_options },
 	[ROLE_AA] = { "attestation-agent", "a:c:i:t:Vh", aa_help, aa_option_help, aa_options },
 	[ROLE_CDH] = { "confidential-data-hub", "c:Vh", cdh_help, cdh_option_help, own_options },
 };
@@ -130,6 +133,11 @@ static int take_option(struct role_options *o, int c)
 	case OPT_LOG:
 		o->level_given = true;
 		return log_level_parse(&o->level, optarg, &e) < 0 ? refuse(o, e.msg) : -1;
+	case OPT_FD_STORE:
+		if (o->role != ROLE_BOTH)
+			return refuse(o, "unknown option --fd-store");
+		o->fd_store = true;
+		return -1;
 	case OPT_ROOT:
 		if (!version_is_dev)
 			return refuse(o, "unknown option --root");

@@ -22,6 +22,7 @@ struct role_options {
 	const char *root;     /* development builds */
 	bool level_given;     /* then measured configuration's log.level does not count */
 	enum log_level level;
+	bool fd_store;        /* of ROLE_BOTH: root's connections go into the manager's store */
 	const char *socket;   /* -a: path of the agent's socket, or NULL */
 	const char *initdata; /* -t: file of the initdata, or NULL */
 	const char *digest;   /* -i: base64, or NULL */
