@@ -232,7 +232,7 @@ install-caa:
 		$(call put,systemd/caa/replaced.conf,$(unit_dir)/$$u.d,50-vouchsafe.conf) || exit 1; \
 	done
 	install -d $(DESTDIR)/etc/systemd/system/process-user-data.service.d $(DESTDIR)/media/cidata
-	ln -sf /dev/null $(DESTDIR)/etc/systemd/system/process-user-data.service.d/10-override.conf
+	install -m 0644 systemd/caa/10-override.conf $(DESTDIR)/etc/systemd/system/process-user-data.service.d/
 	install -d $(lib)/systemd/system-preset $(lib)/udev/rules.d
 	install -m 0644 systemd/caa/25-vouchsafe-caa.preset $(lib)/systemd/system-preset/
 	install -m 0644 systemd/90-vouchsafe-cidata.rules $(lib)/udev/rules.d/
