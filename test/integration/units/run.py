@@ -323,6 +323,9 @@ def main():
             *KATA,
             *BOOT,
         ):
+            # The real tree is upstream's and lies outside the repository: asked for by CAA_TREE only.
+            if "the_real_tree" in fn.__name__ and not os.environ.get("CAA_TREE"):
+                continue
             if only in fn.__name__:
                 c.run(fn)
         return c.finish()
