@@ -167,5 +167,5 @@ TEST(notify_send__with_and_without_a_manager)
 	CHECK_INT(recv(fd, got, sizeof got - 1, 0), 16);
 	CHECK(strcmp(got, "READY=1\nSTATUS=x") == 0);
 	CHECK_INT(setenv("NOTIFY_SOCKET", "nobody", 1), 0);
-	CHECK_ERR(notify_send("READY=1", &e), ERR_SYSTEM, e, "notify");
+	CHECK_ERR(notify_send("READY=1", &e), ERR_SYSTEM, e, "service manager");
 }
