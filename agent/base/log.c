@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/log_line.h"
+#include "agent/base/buf.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
 static atomic_int level_max = LOG_LEVEL_INFO;
+static atomic_bool codes_only;
 
 static const char *word(enum log_level level)
 {
@@ -20,6 +22,11 @@ static const char *word(enum log_level level)
 		return "debug";
 	}
 	return "?";
+}
+
+void log_codes_only(bool on)
+{
+	atomic_store(&codes_only, on);
 }
 
 void log_set_level(enum log_level max)
@@ -127,12 +134,33 @@ static void format(struct log_event *event, const char *fmt, va_list ap)
 	make_printable(event, whole);
 }
 
+/* The values that are words of ours, whatever the caller or the host has sent. */
+static void codes_to_stderr(const struct log_event *event)
+{
+	static const char *const shown[] = { "code", "kind", "side", "method", "platform", "as" };
+	cleanup_buf struct buf line = BUF_MAX(LOG_LINE_MAX);
+
+	buf_printf(&line, "%s: %.400s", word(event->level), event->message);
+	for (size_t i = 0; i < event->n_fields; i++)
+		for (size_t k = 0; k < ARRAY_LEN(shown); k++)
+			if (view_is(event->fields[i].key, shown[k]))
+				buf_printf(&line, " %s=%.*s", shown[k],
+					   VIEW_ARG(event->fields[i].value));
+	buf_putc(&line, '\n');
+	if (write(STDERR_FILENO, line.p, line.len) < 0)
+		return;
+}
+
 /* One write, so that lines of several threads do not mix. */
 static void to_stderr(const struct log_event *event)
 {
 	char line[LOG_LINE_MAX + 512];
 	int n = 0;
 
+	if (atomic_load(&codes_only)) {
+		codes_to_stderr(event);
+		return;
+	}
 	if (journal_is_stderr())
 		n = snprintf(line, sizeof line, "<%d>", (int)event->level);
 	n += snprintf(line + n, sizeof line - (size_t)n, "%s: %.400s%s%s\n", word(event->level),

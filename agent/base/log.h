@@ -4,6 +4,8 @@
 
 #include "agent/base/err.h"
 
+#include <stdbool.h>
+
 /*
  * One line per event: `level: message key=value …` on stderr. Where stderr is the journal
  * (JOURNAL_STREAM of systemd names it) the event goes to the journal's own socket instead, with
@@ -30,6 +32,12 @@ void log_set_level(enum log_level max);
 
 /* "error", "warn", "info", "debug" into *out. Returns 0, or -ERR_USAGE for another word. */
 int log_level_parse(enum log_level *out, const char *word, struct err *e) MUST_CHECK;
+
+/*
+ * What goes to stderr may be read by the host (kata hands it to the VM's console): of each line
+ * only the message and which code, kind, side, method, platform and role. The journal gets all.
+ */
+void log_codes_only(bool on);
 
 /*
  * fmt gives the key=value part, "" for none; keys are lower case, and one space stands between

@@ -278,6 +278,8 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	log_set_level(o.level);
+	/* The name by which native kata starts it: stderr is the host's console then. */
+	log_codes_only(strcmp(program_invocation_short_name, "api-server-rest") == 0);
 	if (rest_features_parse(&b->features, o.features, &e) < 0) {
 		log_err(LOG_LEVEL_ERROR, "bad option", &e);
 		return FEATURES;

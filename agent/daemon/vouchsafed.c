@@ -326,6 +326,8 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	log_set_level(o.level);
+	/* kata-agent's children write to the console, which is the host's. */
+	log_codes_only(o.role != ROLE_BOTH);
 	(void)umask(0022);
 	/* Before anything opens a descriptor; who was not asked to keep connections has none. */
 	if (listen_fds_take(&handed, &e) < 0)

@@ -180,6 +180,27 @@ TEST(log_line__stderr_is_no_journal__is_one_line_of_text)
 		test_fail(__FILE__, __LINE__, "line is %s", buf_str(&b));
 }
 
+static void hidden(void)
+{
+	struct err e;
+
+	log_codes_only(true);
+	(void)err_code(&e, CODE_KBS_POLICY_DENIED, "kbs:///team/secret code=ok");
+	log_err(LOG_LEVEL_WARN, "call failed", &e);
+	log_warn("call failed", "method=%s name=%s code=%s", "UnsealSecret", "DB_PASSWORD", "x.y");
+	log_codes_only(false);
+}
+
+TEST(log_codes_only__what_and_names__do_not_reach_stderr)
+{
+	cleanup_buf struct buf out = BUF_MAX(4096);
+
+	(void)unsetenv("JOURNAL_STREAM");
+	capture(&out, hidden);
+	CHECK(strcmp(buf_str(&out), "warn: call failed code=kbs.policy-denied kind=denied\n"
+				    "warn: call failed method=UnsealSecret code=x.y\n") == 0);
+}
+
 TEST(log_line__no_journal_socket__falls_back_to_stderr_with_priority)
 {
 	cleanup_buf struct buf b = BUF_MAX(8192);
