@@ -48,10 +48,10 @@ static const char aa_help[] =
 	"Usage: attestation-agent [-a URI] [-t FILE] [-i DIGEST] [-c FILE] [--log LEVEL]\n\n"
 	"vouchsafed in the place of the attestation agent, for native kata: binds the initdata to\n"
 	"the hardware and serves the agent's socket.\n";
-static const char cdh_help[] =
-	"Usage: confidential-data-hub [-c FILE] [--log LEVEL]\n\n"
-	"vouchsafed in the place of the confidential data hub, for native kata: serves cdh.sock and\n"
-	"has its token of the attestation agent.\n";
+static const char cdh_help[] = "Usage: confidential-data-hub [-c FILE] [--log LEVEL]\n\n"
+			       "vouchsafed in the place of the confidential data hub, for native "
+			       "kata: serves cdh.sock and\n"
+			       "has its token of the attestation agent.\n";
 static const char own_option_help[] =
 	"  --fd-store   keep root's connections in the service manager's store\n";
 static const char aa_option_help[] =
@@ -128,7 +128,8 @@ static int take_option(struct role_options *o, int c)
 	case 'h':
 		return help(o->role);
 	case 'V':
-		printf("%s %s%s\n", o->name, o->role == ROLE_BOTH ? "" : "vouchsafe ", version_text);
+		printf("%s %s%s\n", o->name, o->role == ROLE_BOTH ? "" : "vouchsafe ",
+		       version_text);
 		return OK;
 	case OPT_LOG:
 		o->level_given = true;

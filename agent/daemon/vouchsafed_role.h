@@ -18,9 +18,9 @@ enum role {
 
 struct role_options {
 	enum role role;
-	const char *name;     /* what it was called */
-	const char *root;     /* development builds */
-	bool level_given;     /* then measured configuration's log.level does not count */
+	const char *name; /* what it was called */
+	const char *root; /* development builds */
+	bool level_given; /* then measured configuration's log.level does not count */
 	enum log_level level;
 	bool fd_store;        /* of ROLE_BOTH: root's connections go into the manager's store */
 	const char *socket;   /* -a: path of the agent's socket, or NULL */
@@ -42,7 +42,8 @@ int role_parse(struct role_options *o, int argc, char **argv);
  */
 int role_passport(void *g, struct secret *json, struct deadline d, struct err *e);
 
-/* Does a digest of -i, given without a file, fit this one? Errors: ERR_USAGE, initdata.digest-mismatch. */
+/* Does a digest of -i, given without a file, fit this one? Errors: ERR_USAGE,
+ * initdata.digest-mismatch. */
 int role_check_digest(const struct role_options *o, struct view digest, struct err *e) MUST_CHECK;
 
 #endif

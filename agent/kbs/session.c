@@ -405,8 +405,9 @@ int session_key(struct teekey **out, struct kbs_session *s, uint64_t serial, str
 
 	(void)pthread_mutex_lock(&s->lock);
 	*out = NULL;
-	if (s->serial == serial && s->key)
-		r = teekey_share(out, s->key, e);
+	if (s->serial == serial)
+		r = s->key ? teekey_share(out, s->key, e)
+			   : err_set(e, ERR_INTERNAL, "a token without its key");
 	(void)pthread_mutex_unlock(&s->lock);
 	return r;
 }

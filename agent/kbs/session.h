@@ -66,7 +66,7 @@ int session_token(struct kbs_session *s, struct secret *token, uint64_t *serial,
 /*
  * The key that the token of that serial names, for the caller to free. NULL without an error when
  * that token is not the session's any more: ask for another.
- * Errors: ERR_NOMEM, ERR_CRYPTO.
+ * Errors: ERR_NOMEM, ERR_CRYPTO, ERR_INTERNAL.
  */
 int session_key(struct teekey **out, struct kbs_session *s, uint64_t serial,
 		struct err *e) MUST_CHECK;
