@@ -353,11 +353,8 @@ def boot__openshift_image__the_same():
 
 
 def boot__the_real_tree__the_same():
-    real = os.environ.get("CAA_TREE", "")
-    if not real:
-        raise Skip("CAA_TREE names no checkout of cloud-api-adaptor")
     encoded, digest = make_initdata()
-    with Boot(initdata=encoded, real=pathlib.Path(real)) as b:
+    with Boot(initdata=encoded, real=pathlib.Path(os.environ["CAA_TREE"])) as b:
         check_good(b, digest)
 
 
@@ -391,7 +388,7 @@ def boot__provisioning_is_killed__nothing_starts_and_the_policy_is_gone():
 CASES = (
     boot__caa_image__policy_first_one_extend_and_everything_serves,
     boot__openshift_image__the_same,
-    boot__the_real_tree__the_same,
+    *([boot__the_real_tree__the_same] if os.environ.get("CAA_TREE") else []),
     boot__malformed_initdata__nothing_starts_and_the_policy_is_gone,
     boot__provisioning_is_killed__nothing_starts_and_the_policy_is_gone,
 )

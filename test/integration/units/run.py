@@ -156,10 +156,7 @@ def openshift_image__with_vouchsafe__no_cycle_one_extend_policy_first():
 
 
 def caa_image__the_real_tree__the_same():
-    real = os.environ.get("CAA_TREE", "")
-    if not real:
-        raise Skip("CAA_TREE names no checkout of cloud-api-adaptor")
-    check_image(image("real", real=pathlib.Path(real)))
+    check_image(image("real", real=pathlib.Path(os.environ["CAA_TREE"])))
 
 
 def caa_image__without_our_mask_and_drop_in__has_the_second_extend():
@@ -310,7 +307,8 @@ def main():
             own_units__alone__verify,
             caa_image__with_vouchsafe__no_cycle_one_extend_policy_first,
             openshift_image__with_vouchsafe__no_cycle_one_extend_policy_first,
-            caa_image__the_real_tree__the_same,
+            # Where CAA_TREE names a checkout of cloud-api-adaptor.
+            *([caa_image__the_real_tree__the_same] if os.environ.get("CAA_TREE") else []),
             caa_image__without_our_mask_and_drop_in__has_the_second_extend,
             presets__in_each_image__enable_ours_and_not_what_is_replaced,
             security__of_each_service__is_below_its_threshold,
