@@ -2,6 +2,7 @@
 #include "test/test.h"
 
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,6 +37,14 @@ const char *test_shared(const char *path)
 	if (n < 0 || (size_t)n >= sizeof full || access(full, R_OK) < 0)
 		test_skip("the shared vectors are not on this machine");
 	return full;
+}
+
+void test_need_memlock(size_t bytes)
+{
+	struct rlimit limit;
+
+	if (geteuid() != 0 && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur < bytes)
+		test_skip("needs a higher limit of locked memory (ulimit -l)");
 }
 
 const char *test_vector(const char *path)

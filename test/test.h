@@ -27,6 +27,9 @@ void test_skip(const char *why) __attribute__((noreturn));
  */
 const char *test_shared(const char *path);
 
+/* Skip the test where the user may not lock that many bytes (root may). */
+void test_need_memlock(size_t bytes);
+
 /* The same for a vector of our own tree, test/vectors/…; a missing one is a failure. */
 const char *test_vector(const char *path);
 

@@ -59,7 +59,8 @@ static void clean_up(void)
 static void serve(const struct script *s)
 {
 	static struct api_method method;
-	const struct ttrpc_config config = { 0 };
+	const unsigned own = geteuid();
+	const struct ttrpc_config config = { .uids = &own, .n_uids = 1 };
 	struct err e;
 
 	if (!dir[0])

@@ -131,8 +131,11 @@ TEST(ttrpc_client__many_large_calls__do_not_block_each_other)
 	enum { N = 40, BYTES = 300000 };
 	static struct ttrpc_request q[N];
 	static uint8_t text[BYTES];
-	struct ttrpc_client *c = open_cdh();
+	struct ttrpc_client *c;
 	struct err e;
+
+	test_need_memlock(32u << 20);
+	c = open_cdh();
 
 	for (int i = 0; i < N; i++)
 		q[i] = (struct ttrpc_request){ .method = &ttrpc_unseal_secret,

@@ -452,7 +452,7 @@ TEST(ttrpc_server_listen__path__appears_complete_and_replaces_what_was_there)
 TEST(ttrpc_server_listen__bad_path__is_an_error_that_names_it)
 {
 	struct ttrpc_config config = { 0 };
-	char path[200] = "/tmp/";
+	char path[200] = "/tmp/", folder[] = "/tmp/vouchsafe-api.XXXXXX", beside[64];
 	struct err e;
 
 	CHECK_INT(ttrpc_server_new(&door, &config, NULL), 0);
@@ -464,9 +464,12 @@ TEST(ttrpc_server_listen__bad_path__is_an_error_that_names_it)
 		  e, "absolute");
 	CHECK_ERR(ttrpc_server_listen(door, "/nowhere/at/all", 0660, (gid_t)-1, methods, 1, &e),
 		  ERR_SYSTEM, e, "bind /nowhere/at/all.new: ENOENT");
-	CHECK_ERR(ttrpc_server_listen(door, "/tmp", 0660, (gid_t)-1, methods, 1, &e), ERR_SYSTEM, e,
-		  "listen on /tmp: EISDIR");
-	CHECK(access("/tmp.new", F_OK) < 0);
+	/* A folder stands where the socket should: what was made beside it goes again. */
+	CHECK(mkdtemp(folder) != NULL);
+	(void)snprintf(beside, sizeof beside, "%s.new", folder);
+	CHECK_ERR(ttrpc_server_listen(door, folder, 0660, (gid_t)-1, methods, 1, &e), ERR_SYSTEM, e,
+		  "EISDIR");
+	CHECK(access(beside, F_OK) < 0 && rmdir(folder) == 0);
 	ttrpc_server_free(door);
 }
 

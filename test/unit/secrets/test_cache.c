@@ -163,9 +163,11 @@ TEST(cache__one_more_than_its_places__drops_the_least_recently_used)
 TEST(cache__bytes__count_whole_pages_and_stay_under_the_cap)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE), big = 3u << 20;
-	struct cache *c = new_cache();
 	struct cache_stats st;
+	struct cache *c;
 
+	test_need_memlock(24u << 20);
+	c = new_cache();
 	put(c, "a", "a", big, 1, FOREVER);
 	put(c, "b", "b", big, 1, FOREVER);
 	put(c, "small", "s", page + 1, 1, FOREVER);
