@@ -153,10 +153,11 @@ void aa_methods(struct api_method out[AA_METHODS], struct aa_backend *b)
 {
 	static const char service[] = "attestation_agent.AttestationAgentService";
 	const struct api_method methods[AA_METHODS] = {
-		{ service, "GetEvidence", false, get_evidence, NULL, b },
+		/* A device may take seconds: on the pool that may wait. */
+		{ service, "GetEvidence", true, get_evidence, NULL, b },
 		{ service, "GetAdditionalEvidence", false, get_additional_evidence, NULL, b },
 		{ service, "GetToken", true, get_token, NULL, b },
-		{ service, "ExtendRuntimeMeasurement", false, extend, NULL, b },
+		{ service, "ExtendRuntimeMeasurement", true, extend, NULL, b },
 		{ service, "GetTeeType", false, get_tee_type, NULL, b },
 		{ service, "GetAdditionalTees", false, get_additional_tees, NULL, b },
 		{ service, "BindInitData", false, NULL, NULL, b },
