@@ -28,7 +28,7 @@ link := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--gc-sections -pthre
 link += $(if $(findstring -fsanitize,$(CFLAGS)),,-Wl,-z,defs)
 
 # Rooms, lowest first, and what each may be linked with: the same table as in ARCHITECTURE.md.
-rooms := base crypto net api attester initdata mounts kbs secrets setup
+rooms := base crypto net api attester initdata mounts volume kbs secrets verify setup
 dir_base := agent/base
 dir_crypto := agent/crypto
 dir_net := agent/net
@@ -36,8 +36,10 @@ dir_api := agent/api
 dir_attester := attester
 dir_initdata := initdata
 dir_mounts := mounts
+dir_volume := mounts/volume
 dir_kbs := agent/kbs
 dir_secrets := agent/secrets
+dir_verify := agent/verify
 dir_setup := agent/setup
 needs_base := base
 needs_crypto := crypto base
@@ -46,8 +48,10 @@ needs_api := api base
 needs_attester := attester crypto base
 needs_initdata := initdata crypto base
 needs_mounts := mounts crypto base
+needs_volume := volume crypto base
 needs_kbs := kbs attester crypto base
 needs_secrets := secrets kbs attester crypto base
+needs_verify := verify attester crypto base
 needs_setup := setup secrets kbs mounts initdata attester api net crypto base
 libs_base := -lcjson -lz -lm
 libs_crypto := -lcrypto
@@ -56,6 +60,7 @@ libs_api := -lprotobuf-c
 # Of agent/api/rest.c alone; who does not call it does not pull it out of the archive.
 libs_rest := -lmicrohttpd
 libs_initdata := -lyaml
+libs_volume := -lcryptsetup
 libs_attester := -ltss2-esys -ltss2-mu -ltss2-rc
 libs_of = $(foreach r,$(1),$(libs_$(r)))
 archives_of = $(foreach r,$(1),$(B)/lib$(r).a)
@@ -111,7 +116,8 @@ oci_src := agent/daemon/vouchsafe-oci.c $(wildcard agent/daemon/oci_*.c)
 
 $(B)/vouchsafed: $(call obj,$(vouchsafed_src)) $(call archives_of,$(needs_setup))
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -lseccomp -o $@
-$(B)/vouchsafe: $(call obj,$(vouchsafe_src)) $(call archives_of,$(needs_setup))
+cli_rooms := verify $(needs_setup)
+$(B)/vouchsafe: $(call obj,$(vouchsafe_src)) $(call archives_of,$(cli_rooms))
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -o $@
 # setup only for the image's permits: what else lies in that archive is not pulled in.
 oci_rooms := setup initdata mounts api crypto base
@@ -138,9 +144,10 @@ tools :=
 # --- fuzzing (clang, libFuzzer) -----------------------------------------------
 # Built by a second make in its own tree with its own compiler and flags.
 fuzz_make = $(MAKE) CC=clang B=build/fuzz CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
-$(B)/fuzz/%: $(B)/test/fuzz/%.o $(call archives_of,$(needs_setup))
+fuzz_rooms := verify volume $(needs_setup)
+$(B)/fuzz/%: $(B)/test/fuzz/%.o $(call archives_of,$(fuzz_rooms))
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -fsanitize=fuzzer $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -o $@
+	$(CC) $(CFLAGS) -fsanitize=fuzzer $(link) $(LDFLAGS) $^ $(call libs_of,$(fuzz_rooms)) -o $@
 fuzz-build:
 	+$(fuzz_make) fuzz-targets
 fuzz-targets: $(fuzzers)

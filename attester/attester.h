@@ -3,8 +3,10 @@
 #define ATTESTER_ATTESTER_H
 
 #include "agent/base/err.h"
+#include "agent/base/http.h"
 #include "agent/base/mem.h"
 #include "agent/crypto/digest.h"
+#include "attester/tee.h"
 
 /*
  * One platform that can vouch for this guest. Each lives in a file of its own and exports
@@ -19,6 +21,14 @@ struct attester_env {
 	int root_fd;         /* O_PATH of "/"; devices and sysfs are opened beneath it */
 	struct tpm *tpm;     /* attester/tpm.h; NULL when there is none */
 	unsigned initdata_pcr; /* PCR that initdata is bound to where a TPM does it: 8 */
+	struct tee tee;      /* the TEE's device; .quote NULL when nobody serves it */
+	/*
+	 * The cloud's metadata service, plain HTTP, never through a proxy; NULL when there is none.
+	 * Its answers are the host's: nothing in them is believed that the hardware does not sign.
+	 */
+	http_round_trip *metadata;
+	void *metadata_ctx;
+	struct attester_cache *cache; /* attester/cache.h: certificates fetched before; may be NULL */
 };
 
 /* What a platform's register says about the initdata. */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VOLUME_VOLUME_H
+#define VOLUME_VOLUME_H
+
+#include "agent/base/buf.h"
+#include "agent/base/clock.h"
+#include "agent/base/err.h"
+#include "agent/base/secret.h"
+
+/*
+ * Encrypted volumes: open a LUKS2 device (formatting it first when it is declared empty), put a
+ * file system on it, mount it; and undo all that. Runs in vouchsafe-mountd as root. The format,
+ * the authentication of the header and the recovery rules are in doc/volumes.md; what callers of
+ * SecureMount see in spec/local-api.md 7.
+ */
+#define VOLUME_KEY_MAX    (64u << 10) /* bytes of a key */
+#define VOLUME_MAPPER_MAX 127         /* characters of a mapper name: device mapper's own limit */
+#define VOLUME_ARGS_MAX   64          /* words of mkfs options */
+
+enum volume_source {
+	VOLUME_EMPTY,     /* declared empty: formatted, unless it is one of ours already (keyed) */
+	VOLUME_ENCRYPTED, /* has a LUKS2 header on it */
+};
+
+enum volume_target {
+	VOLUME_DEVICE,     /* mount_point becomes a symlink to /dev/mapper/NAME */
+	VOLUME_FILESYSTEM, /* mounted at mount_point, which exists */
+};
+
+enum volume_fs { VOLUME_EXT4, VOLUME_XFS };
+
+/* What a caller wants; strings are borrowed for the call. */
+struct volume_spec {
+	char *device; /* absolute path below /dev, or NULL and major, minor */
+	unsigned major, minor;
+	enum volume_source source;
+	enum volume_target target;
+	enum volume_fs fs;
+	char **mkfs_args; /* words of mkfsOpts; mkfs is run without a shell */
+	size_t n_mkfs_args;
+	bool integrity;   /* dm-integrity, hmac-sha256 */
+	char *mapper;     /* NULL: a random UUID */
+	char *mount_point;
+	bool keyed;       /* false: a random key that nobody ever sees; the volume dies with the boot */
+};
+
+/* Measured rules of mountd: what it may touch. Prefixes are whole path components. */
+struct volume_rules {
+	const char *const *devices; /* allowed below /dev: "/dev/trusted_store", "/dev/vd", …; n 0: any */
+	size_t n_devices;
+	const char *const *mount_prefixes;
+	size_t n_mount_prefixes;
+	const char *header_dir; /* memory-backed folder of detached headers */
+	const char *state_dir;  /* what volume_list() reads; memory-backed */
+};
+
+/* Told now and then about long work. done and total in bytes; total 0: unknown. */
+struct volume_progress {
+	void (*tell)(void *ctx, const char *step, uint64_t done, uint64_t total);
+	void *ctx;
+};
+
+/*
+ * Carry out a spec. On failure everything that it did is undone: nothing stays mapped, mounted or
+ * linked, and a device that held anything that the caller did not declare empty is unharmed.
+ *
+ * key     of a keyed volume, 1..VOLUME_KEY_MAX bytes as they are; NULL for a keyless one
+ * mapper  out: the name under /dev/mapper, malloc'd
+ *
+ * Errors: volume.* of the catalogue.
+ */
+int volume_open(char **mapper, const struct volume_rules *rules, const struct volume_spec *spec,
+		const struct secret *key, struct deadline d, const struct volume_progress *progress,
+		struct err *e) MUST_CHECK;
+
+/* Unmount or unlink, close the mapping, forget. Idempotent. Errors: volume.*. */
+int volume_close(const struct volume_rules *rules, const char *mapper, struct err *e) MUST_CHECK;
+
+/*
+ * Append a JSON array of the volumes that are open: [{"mapper","device","mountPoint","target",
+ * "filesystem","integrity","keyed"}]. Errors: volume.*, ERR_NOMEM.
+ */
+int volume_list(struct buf *json, const struct volume_rules *rules, struct err *e) MUST_CHECK;
+
+#endif
