@@ -21,6 +21,7 @@ struct attester_env {
 	int root_fd;         /* O_PATH of "/"; devices and sysfs are opened beneath it */
 	struct tpm *tpm;     /* attester/tpm.h; NULL when there is none */
 	unsigned initdata_pcr; /* PCR that initdata is bound to where a TPM does it: 8 */
+	bool permit_debug;     /* [permit] debug: evidence even of a guest that can be debugged */
 	struct tee tee;      /* the TEE's device; .quote NULL when nobody serves it */
 	/*
 	 * The cloud's metadata service, plain HTTP, never through a proxy; NULL when there is none.
