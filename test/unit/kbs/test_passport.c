@@ -84,7 +84,7 @@ TEST(passport_read__malformed__is_refused_and_leaves_out_untouched)
 		{ "", "is no JSON object", CODE_KBS_BAD_REPLY },
 		{ "null", "is no JSON object", CODE_KBS_BAD_REPLY },
 		{ "\"h.e30.s\"", "is no JSON object", CODE_KBS_BAD_REPLY },
-		{ "{}", "no string", CODE_KBS_BAD_REPLY },
+		{ "{}", "has no token", CODE_KBS_BAD_REPLY },
 		{ "{\"token\":\"h.e30.s\"}", "no tee_keypair", CODE_KBS_BAD_REPLY },
 		{ "{\"tee_keypair\":\"x\"}", "has no token", CODE_KBS_BAD_REPLY },
 		{ "{\"token\":\"h.e30.s\",\"tee_keypair\":\"\"}", "no key", CODE_KBS_BAD_REPLY },
