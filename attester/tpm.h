@@ -85,6 +85,39 @@ int tpm_ak_public(struct tpm *t, struct buf *der, struct err *e) MUST_CHECK;
 int tpm_quote(struct tpm *t, struct tpm_quote *out, struct view nonce, struct err *e) MUST_CHECK;
 void tpm_quote_done(struct tpm_quote *q);
 
+/*
+ * The same with the key at another persistent handle (Azure: 0x81000003). The raw RSA block of its
+ * signature is what attest_signature_parse() (attester/attest.h) cuts out.
+ */
+int tpm_quote_with(struct tpm *t, uint32_t ak, struct tpm_quote *out, struct view nonce,
+		   struct err *e) MUST_CHECK;
+
+/*
+ * NV indexes (tpm_nv.c), under the owner's empty password where the index admits the owner, else
+ * under the index's own empty one.
+ *
+ * Errors of all, besides those at the top: tpm.nv-absent (no such index), tpm.nv-unwritten,
+ * tpm.nv-locked, tpm.nv-denied (it wants another password, policy or hierarchy), tpm.nv-size,
+ * tpm.lockout.
+ */
+#define TPM_NV_MAX (16u << 10) /* one index, bytes */
+
+/*
+ * Read a whole index, in pieces of the size that the TPM gives at once, each once and in order: a
+ * reader that began anew at offset 0 would make Azure's paravisor write another report.
+ * out  appended to, on success only
+ */
+int tpm_nv_read(struct tpm *t, uint32_t index, struct buf *out, struct err *e) MUST_CHECK;
+
+/*
+ * Write data to offset 0 of an index of the owner. Absent: it is defined with that size
+ * (OWNERWRITE, OWNERREAD). Of that size: it is used. Of `pad` bytes (0: none): the data are zero
+ * padded to them. Of another size: it is undefined and defined anew.
+ * data  1..64 bytes
+ */
+int tpm_nv_write(struct tpm *t, uint32_t index, struct view data, size_t pad,
+		 struct err *e) MUST_CHECK;
+
 /* One PCR of the SHA-256 bank. Errors: ERR_USAGE (pcr over 23), tpm.no-bank. */
 int tpm_pcr_read(struct tpm *t, unsigned pcr, uint8_t out[32], struct err *e) MUST_CHECK;
 
