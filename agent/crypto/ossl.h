@@ -3,6 +3,7 @@
 #define CRYPTO_OSSL_H
 
 #include "agent/base/json.h"
+#include "agent/crypto/ecdsa.h"
 #include "agent/crypto/teekey.h"
 
 #include <openssl/bio.h>
@@ -72,5 +73,12 @@ int ossl_locked_heap(struct err *e) MUST_CHECK;
  */
 int ossl_ec_from_jwk(EVP_PKEY **out, const struct json *jwk, const char *crv, bool private_key,
 		     struct err *e) MUST_CHECK;
+
+/* Whether it is an EC key of this curve. */
+bool ossl_on_curve(const EVP_PKEY *pkey, enum ecdsa_curve curve);
+
+/* ecdsa_verify() with a key that libcrypto has. Errors: besides, ERR_UNSUPPORTED (another curve). */
+int ossl_ecdsa_verify(EVP_PKEY *pkey, enum ecdsa_curve curve, struct view message,
+		      struct ecdsa_signature signature, struct err *e) MUST_CHECK;
 
 #endif
