@@ -39,19 +39,28 @@ struct volume_spec {
 	char **mkfs_args; /* words of mkfsOpts; mkfs is run without a shell */
 	size_t n_mkfs_args;
 	bool integrity;   /* dm-integrity, hmac-sha256 */
-	char *mapper;     /* NULL: a random UUID */
-	char *mount_point;
+	char *mapper;     /* NULL: a random UUID. [A-Za-z0-9_.+-], not first '.' or '-' */
+	char *mount_point; /* absolute, no "..", no symlink on the way; a slash at its end is ignored */
 	bool keyed;       /* false: a random key that nobody ever sees; the volume dies with the boot */
 };
 
-/* Measured rules of mountd: what it may touch. Prefixes are whole path components. */
+/*
+ * Measured rules of mountd: what it may touch.
+ *
+ * devices         paths; one that ends in '*' allows what begins with the rest: "/dev/vd*",
+ *                 "/dev/disk/by-id/data". The caller's path or the kernel's own name for the device
+ *                 (/dev/DEVNAME) must match. n 0: any block device below /dev
+ * mount_prefixes  folders, whole path components: a mount point is one of them or below. n 0: any
+ * state_dir       memory-backed folder, made when missing: a record a volume, and the lock
+ * tagged_only     refuse keyed volumes whose header carries no tag of ours (made by cryptsetup)
+ */
 struct volume_rules {
-	const char *const *devices; /* allowed below /dev: "/dev/trusted_store", "/dev/vd", …; n 0: any */
+	const char *const *devices;
 	size_t n_devices;
 	const char *const *mount_prefixes;
 	size_t n_mount_prefixes;
-	const char *header_dir; /* memory-backed folder of detached headers */
-	const char *state_dir;  /* what volume_list() reads; memory-backed */
+	const char *state_dir;
+	bool tagged_only;
 };
 
 /* Told now and then about long work. done and total in bytes; total 0: unknown. */
@@ -63,6 +72,9 @@ struct volume_progress {
 /*
  * Carry out a spec. On failure everything that it did is undone: nothing stays mapped, mounted or
  * linked, and a device that held anything that the caller did not declare empty is unharmed.
+ * A spec that is carried out already (same device, mount point and kind, and the key fits)
+ * succeeds again. Calls of several processes wait for each other; what one that was killed left
+ * half done is undone by the next call.
  *
  * key     of a keyed volume, 1..VOLUME_KEY_MAX bytes as they are; NULL for a keyless one
  * mapper  out: the name under /dev/mapper, malloc'd
@@ -73,8 +85,17 @@ int volume_open(char **mapper, const struct volume_rules *rules, const struct vo
 		const struct secret *key, struct deadline d, const struct volume_progress *progress,
 		struct err *e) MUST_CHECK;
 
-/* Unmount or unlink, close the mapping, forget. Idempotent. Errors: volume.*. */
+/*
+ * Unmount or unlink, close the mapping, forget. Idempotent: a name that nobody knows is closed.
+ * Errors: volume.busy (something uses it), volume.unknown (a mapping that is not ours), volume.*.
+ */
 int volume_close(const struct volume_rules *rules, const char *mapper, struct err *e) MUST_CHECK;
+
+/*
+ * Close every volume, latest first, as far as that goes; the first error is reported at the end.
+ * For shutdown, and for what a killed mountd left.
+ */
+int volume_close_all(const struct volume_rules *rules, struct err *e) MUST_CHECK;
 
 /*
  * Append a JSON array of the volumes that are open: [{"mapper","device","mountPoint","target",
