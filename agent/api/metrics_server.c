@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/api/metrics.h"
+#include "agent/api/metrics_request.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -65,35 +66,27 @@ static void answer_text(struct metrics_server *s, struct peer *p)
 		answer_with(p, "200 OK", buf_view(&text));
 }
 
-static bool path_is(const char *target, size_t n, const char *path)
+static void answer_request(struct metrics_server *s, struct peer *p, enum metrics_request what)
 {
-	return n == strlen(path) && memcmp(target, path, n) == 0;
-}
-
-/* METHOD SP target SP HTTP/…; what follows in the head does not matter. */
-static void answer_request(struct metrics_server *s, struct peer *p)
-{
-	size_t method = strcspn(p->head, " \r\n");
-	const char *target = p->head + method + 1;
-	size_t n;
-
-	if (method == 0 || p->head[method] != ' ' || target[0] != '/') {
-		answer_with(p, "400 Bad Request", view_str("no request\n"));
-		return;
-	}
-	n = strcspn(target, " ?\r\n");
-	if (!path_is(p->head, method, "GET"))
-		answer_with(p, "405 Method Not Allowed", view_str("only GET\n"));
-	else if (path_is(target, n, "/metrics") || path_is(target, n, "/"))
+	switch (what) {
+	case METRICS_TEXT:
 		answer_text(s, p);
-	else
+		break;
+	case METRICS_NOT_FOUND:
 		answer_with(p, "404 Not Found", view_str("the metrics are at /metrics\n"));
-}
-
-/* An empty line ends the head. */
-static bool is_whole(const struct peer *p)
-{
-	return strstr(p->head, "\r\n\r\n") || strstr(p->head, "\n\n");
+		break;
+	case METRICS_METHOD:
+		answer_with(p, "405 Method Not Allowed", view_str("only GET\n"));
+		break;
+	case METRICS_MALFORMED:
+		answer_with(p, "400 Bad Request", view_str("no request\n"));
+		break;
+	case METRICS_PARTIAL:
+		if (p->head_len == sizeof p->head - 1)
+			answer_with(p, "431 Request Header Fields Too Large",
+				    view_str("too long\n"));
+		break;
+	}
 }
 
 static void read_some(struct metrics_server *s, struct peer *p)
@@ -106,13 +99,9 @@ static void read_some(struct metrics_server *s, struct peer *p)
 		drop(p);
 		return;
 	}
-	/* A head with a NUL ends there and is never whole, or is no request. */
 	p->head_len += (size_t)n;
 	p->head[p->head_len] = '\0';
-	if (is_whole(p))
-		answer_request(s, p);
-	else if (p->head_len == sizeof p->head - 1)
-		answer_with(p, "431 Request Header Fields Too Large", view_str("too long\n"));
+	answer_request(s, p, metrics_request(p->head));
 }
 
 static void write_some(struct peer *p)
@@ -218,8 +207,9 @@ static int listen_at(struct metrics_server *s, const char *path, mode_t mode, st
 	size_t n = strlen(path);
 
 	if (path[0] != '/' || n >= sizeof a.sun_path)
-		return err_set(e, ERR_LIMIT, "metrics socket of %zu bytes, absolute and at most %zu",
-			       n, sizeof a.sun_path - 1);
+		return err_set(e, ERR_LIMIT,
+			       "metrics socket of %zu bytes, absolute and at most %zu", n,
+			       sizeof a.sun_path - 1);
 	memcpy(a.sun_path, path, n);
 	s->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
