@@ -57,7 +57,10 @@ struct scan {
 	size_t len;
 	size_t at;
 	unsigned depth;
+	bool inexact; /* a number was seen that is not plainly a small integer */
 };
+
+enum { EXACT_DIGITS = 15 }; /* that many always fit into a double */
 
 static int bad(const struct scan *s, const char *what, struct err *e)
 {
@@ -150,6 +153,9 @@ static bool digits(struct scan *s)
 
 static int scan_number(struct scan *s, struct err *e)
 {
+	const size_t from = s->at;
+	size_t plain;
+
 	if (peek(s) == '-')
 		s->at++;
 	if (peek(s) == '0')
@@ -158,6 +164,7 @@ static int scan_number(struct scan *s, struct err *e)
 		return bad(s, "want a value", e);
 	if (peek(s) >= '0' && peek(s) <= '9')
 		return bad(s, "leading zero", e);
+	plain = s->at;
 	if (peek(s) == '.') {
 		s->at++;
 		if (!digits(s))
@@ -170,6 +177,7 @@ static int scan_number(struct scan *s, struct err *e)
 		if (!digits(s))
 			return bad(s, "exponent without digits", e);
 	}
+	s->inexact |= s->p[from] == '-' || s->at != plain || plain - from > EXACT_DIGITS;
 	return 0;
 }
 
@@ -275,6 +283,47 @@ static int refuse_duplicates(const cJSON *v, struct err *e)
 	return 0;
 }
 
+/* at: behind the number before; to the next one, past strings. The text has been checked. */
+static struct view next_number(struct scan *s)
+{
+	size_t from;
+
+	while (s->at < s->len && !(peek(s) >= '0' && peek(s) <= '9') && peek(s) != '-') {
+		if (peek(s) == '"')
+			(void)scan_string(s, NULL);
+		else
+			s->at++;
+	}
+	from = s->at;
+	(void)scan_number(s, NULL);
+	return (struct view){ s->p + from, s->at - from };
+}
+
+/*
+ * cJSON keeps a number as a double. Give each that may have lost something its text again, in the
+ * member that only strings use (and that cJSON frees whatever the type).
+ */
+static int keep_numbers(cJSON *v, struct scan *s, struct err *e)
+{
+	struct view text;
+	int r;
+
+	for (cJSON *m = v->child; m; m = m->next) {
+		r = keep_numbers(m, s, e);
+		if (r < 0)
+			return r;
+	}
+	if (!cJSON_IsNumber(v))
+		return 0;
+	text = next_number(s);
+	v->valuestring = erasing_malloc(text.len + 1);
+	if (!v->valuestring)
+		return err_set(e, ERR_NOMEM, "no memory for JSON");
+	memcpy(v->valuestring, text.p, text.len);
+	v->valuestring[text.len] = '\0';
+	return 0;
+}
+
 int json_parse(struct json **out, struct view text, size_t max, struct err *e)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -294,6 +343,8 @@ int json_parse(struct json **out, struct view text, size_t max, struct err *e)
 	if (!v)
 		return err_set(e, ERR_NOMEM, "no memory for JSON of %zu bytes", text.len);
 	r = refuse_duplicates(v, e);
+	if (r == 0 && s.inexact)
+		r = keep_numbers(v, &(struct scan){ .p = text.p, .len = text.len }, e);
 	if (r < 0) {
 		cJSON_Delete(v);
 		return r;
@@ -370,6 +421,25 @@ bool json_integer(int64_t *out, const struct json *v)
 	if (!(d >= -edge && d <= edge) || d != trunc(d))
 		return false;
 	*out = (int64_t)d;
+	return true;
+}
+
+bool json_u64(uint64_t *out, const struct json *v)
+{
+	const char *s = cJSON_IsNumber(in(v)) ? in(v)->valuestring : NULL;
+	uint64_t n = 0;
+
+	if (!cJSON_IsNumber(in(v)))
+		return false;
+	if (!s) {
+		*out = (uint64_t)in(v)->valuedouble; /* at most 15 digits, see scan_number() */
+		return true;
+	}
+	for (; *s; s++)
+		if (*s < '0' || *s > '9' || __builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, (uint64_t)(*s - '0'), &n))
+			return false;
+	*out = n;
 	return true;
 }
 

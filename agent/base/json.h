@@ -56,6 +56,12 @@ const char *json_string(const struct json *v);
 /* True, and *out, when v is a number without a fraction and within ±2^53. */
 bool json_integer(int64_t *out, const struct json *v);
 
+/*
+ * True, and *out, when v is written as a whole number within 0..2^64-1: only digits. A number never
+ * goes through a double on the way, which json_integer()'s do.
+ */
+bool json_u64(uint64_t *out, const struct json *v);
+
 /* Number of members or elements. */
 size_t json_count(const struct json *container);
 

@@ -127,3 +127,58 @@ TEST(json_canonical__fraction__is_unsupported)
 	CHECK_INT(json_parse(&d, view_str("[1.5]"), CAP, &e), 0);
 	CHECK_ERR(json_canonical(&out, d, &e), ERR_UNSUPPORTED, e, "exact integer");
 }
+
+TEST(json_u64__digits_only__is_exact_to_the_last)
+{
+	static const struct {
+		const char *text;
+		bool is;
+		uint64_t n;
+	} rows[] = {
+		{ "0", true, 0 },
+		{ "999999999999999", true, 999999999999999 },
+		{ "9007199254740993", true, 9007199254740993 }, /* 2^53 + 1: no double */
+		{ "18446744073709551615", true, UINT64_MAX },
+		{ "18446744073709551616", false, 0 },
+		{ "99999999999999999999999", false, 0 },
+		{ "-1", false, 0 },
+		{ "-0", false, 0 },
+		{ "1.0", false, 0 },
+		{ "1e3", false, 0 },
+		{ "1.5", false, 0 },
+		{ "\"5\"", false, 0 },
+		{ "null", false, 0 },
+		{ "true", false, 0 },
+		{ "[1]", false, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		cleanup_json struct json *d = NULL;
+		uint64_t n = 7;
+
+		CHECK_INT(json_parse(&d, view_str(rows[i].text), CAP, NULL), 0);
+		CHECK_INT(json_u64(&n, d), rows[i].is);
+		CHECK(n == (rows[i].is ? rows[i].n : 7));
+	}
+	CHECK(!json_u64(&(uint64_t){ 0 }, NULL));
+}
+
+TEST(json_u64__among_strings_and_words__each_number_has_its_own_text)
+{
+	cleanup_json struct json *d = NULL;
+	const struct json *v;
+	const char *text = "{\"a-1\":\"2,\\\"3\",\"b\":[1,{\"4\":18446744073709551615},-5,null],"
+			   "\"c\":true,\"d\":9007199254740995}";
+	uint64_t n = 0;
+	int64_t i = 0;
+
+	CHECK_INT(json_parse(&d, view_str(text), CAP, NULL), 0);
+	v = json_first(json_get(d, "b"));
+	CHECK(json_u64(&n, v) && n == 1);
+	v = json_next(v);
+	CHECK(json_u64(&n, json_get(v, "4")) && n == UINT64_MAX);
+	v = json_next(v);
+	CHECK(!json_u64(&n, v) && json_integer(&i, v) && i == -5);
+	CHECK(json_string(v) == NULL);
+	CHECK(json_u64(&n, json_get(d, "d")) && n == 9007199254740995);
+}
