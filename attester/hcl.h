@@ -20,6 +20,8 @@
  * Source: spec/evidence.md 3.3; azure-cvm-tooling az-cvm-vtpm/src/hcl/mod.rs; checked against its
  * test/hcl-report-{snp,tdx}.bin: report_size = 1216 + data_size, data_size = 20 + var_size,
  * and SHA-256(var_data) is bytes 0..31 of the hardware report's REPORTDATA, the others are zero.
+ * vectors/evidence/derived counts only hw in report_size (1184); no verifier reads that field, so
+ * both are taken. The header's version, request_type and status are not judged: 1 and 2, 2, 0 seen.
  */
 #define HCL_REPORT_MAX (16u << 10) /* the whole NV index, bytes */
 #define HCL_VAR_MAX    8192        /* var_data, bytes */
@@ -45,9 +47,9 @@ struct hcl_report {
  * out  set on success only
  * raw  the whole NV content, 1237..HCL_REPORT_MAX bytes; must outlive *out
  *
- * Errors: ERR_FORMAT (short, wrong magic, sizes that disagree, bytes behind var_data), ERR_LIMIT
- * (raw, var_data), ERR_UNSUPPORTED (a version, report_type or hash_type other than the above and
- * SHA-256).
+ * Errors: ERR_FORMAT (short, wrong magic, sizes that disagree, bytes behind var_data or behind
+ * a TDREPORT that are not zero), ERR_LIMIT (raw, var_data), ERR_UNSUPPORTED (runtime version other
+ * than 1, report_type other than the above, hash_type other than SHA-256).
  */
 int hcl_parse(struct hcl_report *out, struct view raw, struct err *e) MUST_CHECK;
 
@@ -71,8 +73,8 @@ struct hcl_runtime {
  *
  * out  zeroed by the caller; filled on success only; release with hcl_runtime_done()
  *
- * Errors: ERR_FORMAT (no JSON, no keys, not exactly one HCLAkPub, that is no RSA signing key, a
- * user-data that is not 128 hex digits), ERR_LIMIT, ERR_CRYPTO, ERR_NOMEM.
+ * Errors: ERR_FORMAT (no JSON, no keys, not exactly one HCLAkPub, that is no RSA key, a user-data
+ * that is not 128 hex digits of either case), ERR_LIMIT, ERR_CRYPTO, ERR_NOMEM.
  */
 int hcl_runtime_load(struct hcl_runtime *out, struct view var_data, struct err *e) MUST_CHECK;
 void hcl_runtime_done(struct hcl_runtime *r);

@@ -161,9 +161,10 @@ void tpm_quote_done(struct tpm_quote *q)
 }
 
 /* TPM2_Quote, its two structures as bytes. */
-static int quote_once(struct tpm_quote *q, struct tpm *op, const struct tpm_key *key,
+static int quote_once(struct tpm_quote *q, const struct tpm_key *key, uint32_t handle,
 		      struct view nonce, struct err *e)
 {
+	struct tpm *op = key->op;
 	cleanup_esys TPM2B_ATTEST *quoted = NULL;
 	cleanup_esys TPMT_SIGNATURE *signature = NULL;
 	const TPMT_SIG_SCHEME scheme = { .scheme = TPM2_ALG_RSASSA,
@@ -184,7 +185,7 @@ static int quote_once(struct tpm_quote *q, struct tpm *op, const struct tpm_key 
 	    tpm_rc_of_device(rc) == TPM2_RC_AUTH_UNAVAILABLE)
 		return err_code(e, CODE_TPM_BAD_AK,
 				"%s: the key at %08x cannot be used without a password or policy",
-				op->where, op->ak);
+				op->where, handle);
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail(op, rc, "TPM2_Quote", e);
 	rc = Tss2_MU_TPMT_SIGNATURE_Marshal(signature, bytes, sizeof bytes, &n);
@@ -223,11 +224,12 @@ static int check_quote(bool *covers, const struct tpm_quote *q, struct view nonc
 	return attest_covers(covers, &a, q->pcrs, e);
 }
 
-static int quote_until_still(struct tpm_quote *q, struct tpm *op, struct view nonce, struct err *e)
+static int quote_until_still(struct tpm_quote *q, struct tpm *op, uint32_t ak, struct view nonce,
+			     struct err *e)
 {
-	cleanup_tpm_key struct tpm_key key = { .tr = ESYS_TR_NONE };
+	cleanup_tpm_key struct tpm_key key = { .op = op, .tr = ESYS_TR_NONE };
 	bool covers = false;
-	int r = tpm_key_load(op, &key, e);
+	int r = tpm_key_load(&key, ak, e);
 
 	if (r < 0)
 		return r;
@@ -235,7 +237,7 @@ static int quote_until_still(struct tpm_quote *q, struct tpm *op, struct view no
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		r = quote_once(q, op, &key, nonce, e);
+		r = quote_once(q, &key, ak, nonce, e);
 		if (r == 0)
 			r = read_pcrs(op, ALL_PCRS, q->pcrs, e);
 		if (r == 0)
@@ -249,6 +251,12 @@ static int quote_until_still(struct tpm_quote *q, struct tpm *op, struct view no
 
 int tpm_quote(struct tpm *t, struct tpm_quote *out, struct view nonce, struct err *e)
 {
+	return tpm_quote_with(t, t->ak, out, nonce, e);
+}
+
+int tpm_quote_with(struct tpm *t, uint32_t ak, struct tpm_quote *out, struct view nonce,
+		   struct err *e)
+{
 	cleanup_tpm_op struct tpm *op = NULL;
 	cleanup_tpm_quote struct tpm_quote q = { .message = BUF_MAX(TPM_ATTEST_MAX),
 						 .signature = BUF_MAX(TPM_SIG_MAX),
@@ -261,7 +269,7 @@ int tpm_quote(struct tpm *t, struct tpm_quote *out, struct view nonce, struct er
 	r = tpm_begin(&op, t, TPM_WAIT, e);
 	if (r < 0)
 		return r;
-	r = quote_until_still(&q, op, nonce, e);
+	r = quote_until_still(&q, op, ak, nonce, e);
 	if (r < 0)
 		return r;
 	*out = q;

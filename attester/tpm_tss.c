@@ -77,6 +77,7 @@ static void disconnect(struct tpm *t)
 	if (t->link.socket || t->io.code != CODE_TPM_TIMEOUT)
 		tpm_link_close(&t->link);
 	t->stale = false;
+	t->nv_chunk = 0;
 }
 
 /* /dev/tpm0 admits one program at a time, usually for a moment only. */
@@ -269,6 +270,8 @@ int tpm_fail(struct tpm *t, TSS2_RC rc, const char *command, struct err *e)
 	if (is_busy(code) || code == TPM2_RC_OBJECT_MEMORY || code == TPM2_RC_SESSION_MEMORY ||
 	    code == TPM2_RC_OBJECT_HANDLES || code == TPM2_RC_SESSION_HANDLES)
 		why = CODE_TPM_BUSY;
+	if (code == TPM2_RC_LOCKOUT)
+		why = CODE_TPM_LOCKOUT;
 	/* What libtss2 cannot take apart. */
 	if (code == 0 && ((rc & 0xffff) == TSS2_BASE_RC_MALFORMED_RESPONSE ||
 			  (rc & TSS2_RC_LAYER_MASK) == TSS2_MU_RC_LAYER))

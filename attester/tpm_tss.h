@@ -9,7 +9,7 @@
 #include <tss2/tss2_esys.h>
 
 /*
- * Private to tpm.c, tpm_tss.c and tpm_tss_ak.c: a session with ESYS, and what its codes mean.
+ * Private to tpm.c, tpm_nv.c, tpm_tss.c and tpm_tss_ak.c: a session with ESYS, and what its codes mean.
  *
  *   cleanup_tpm_op struct tpm *op = NULL;
  *   struct tpm_try again = { 0 };
@@ -44,6 +44,7 @@ struct tpm {
 	struct deadline deadline; /* of the operation under way */
 	struct err io;            /* why the link failed; CODE_OK when it did not */
 	bool stale;               /* ESYS or the link is in no known state: begin anew next time */
+	size_t nv_chunk;          /* NV_BUFFER_MAX; 0: not asked yet */
 };
 
 #define cleanup_tpm_op __attribute__((cleanup(tpm_endp)))
@@ -76,6 +77,7 @@ bool tpm_rc_is(TSS2_RC rc, TSS2_RC base);
 
 /* A key loaded from a persistent handle, and its public part. */
 struct tpm_key {
+	struct tpm *op;
 	ESYS_TR tr;
 	TPM2B_PUBLIC *public; /* owned */
 };
@@ -83,11 +85,11 @@ struct tpm_key {
 #define cleanup_tpm_key __attribute__((cleanup(tpm_key_done)))
 
 /*
- * The AK at op->ak, checked to be one.
- * key  zeroed by the caller; its content is owned also after a failure
+ * The AK at that persistent handle, checked to be one.
+ * key  { .op = op, .tr = ESYS_TR_NONE }; its content is owned also after a failure
  * Errors: tpm.no-ak, tpm.bad-ak, tpm.failed, tpm.busy, tpm.timeout.
  */
-int tpm_key_load(struct tpm *op, struct tpm_key *key, struct err *e) MUST_CHECK;
+int tpm_key_load(struct tpm_key *key, uint32_t handle, struct err *e) MUST_CHECK;
 void tpm_key_done(struct tpm_key *key);
 
 /* Append its DER SubjectPublicKeyInfo. Errors: ERR_CRYPTO, ERR_LIMIT, ERR_NOMEM. */

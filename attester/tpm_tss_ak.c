@@ -25,6 +25,9 @@ void tpm_key_done(struct tpm_key *key)
 {
 	Esys_Free(key->public);
 	key->public = NULL;
+	/* A device's ESYS lives as long as the program: what is not closed there adds up. */
+	if (key->tr != ESYS_TR_NONE && key->op->esys)
+		(void)Esys_TR_Close(key->op->esys, &key->tr);
 }
 
 /* A sentence about what is wrong with the key, or NULL. */
@@ -46,19 +49,20 @@ static const char *not_an_ak(const TPMT_PUBLIC *p)
 	return NULL;
 }
 
-int tpm_key_load(struct tpm *op, struct tpm_key *key, struct err *e)
+int tpm_key_load(struct tpm_key *key, uint32_t handle, struct err *e)
 {
+	struct tpm *op = key->op;
 	struct tpm_try again = { 0 };
 	const char *why;
 	TSS2_RC rc;
 
 	do
-		rc = Esys_TR_FromTPMPublic(op->esys, op->ak, ESYS_TR_NONE, ESYS_TR_NONE,
+		rc = Esys_TR_FromTPMPublic(op->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE,
 					   ESYS_TR_NONE, &key->tr);
 	while (tpm_again(op, &again, rc));
 	if (tpm_rc_is(rc, TPM2_RC_HANDLE))
 		return err_code(e, CODE_TPM_NO_AK, "%s: there is no key at %08x", op->where,
-				op->ak);
+				handle);
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail(op, rc, "TPM2_ReadPublic", e);
 	do
@@ -69,7 +73,7 @@ int tpm_key_load(struct tpm *op, struct tpm_key *key, struct err *e)
 		return tpm_fail(op, rc, "TPM2_ReadPublic", e);
 	why = not_an_ak(&key->public->publicArea);
 	if (why)
-		return err_code(e, CODE_TPM_BAD_AK, "%s: the key at %08x %s", op->where, op->ak,
+		return err_code(e, CODE_TPM_BAD_AK, "%s: the key at %08x %s", op->where, handle,
 				why);
 	return 0;
 }
@@ -86,12 +90,14 @@ int tpm_key_spki(struct buf *der, const struct tpm_key *key, struct err *e)
 int tpm_ak_public(struct tpm *t, struct buf *der, struct err *e)
 {
 	cleanup_tpm_op struct tpm *op = NULL;
-	cleanup_tpm_key struct tpm_key key = { .tr = ESYS_TR_NONE };
 	int r = tpm_begin(&op, t, TPM_WAIT, e);
 
 	if (r < 0)
 		return r;
-	r = tpm_key_load(op, &key, e);
+
+	cleanup_tpm_key struct tpm_key key = { .op = op, .tr = ESYS_TR_NONE };
+
+	r = tpm_key_load(&key, op->ak, e);
 	if (r < 0)
 		return r;
 	return tpm_key_spki(der, &key, e);

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attester/tpm_tss.h"
+
+/*
+ * NV indexes. The commands stand in spec/evidence.md 3.2 and 3.3; what the TPM answers about an
+ * index (its size, how much it gives at once) is held to limits before it is used.
+ */
+enum {
+	CHUNK_MIN = 32,                     /* a TPM that gives less at once is broken */
+	CHUNK_MAX = TPM2_MAX_NV_BUFFER_SIZE, /* of libtss2 */
+	DATA_MAX = 64,                      /* of tpm_nv_write() */
+};
+
+#define cleanup_esys __attribute__((cleanup(esys_freep)))
+
+static void esys_freep(void *pp)
+{
+	Esys_Free(*(void **)pp);
+}
+
+/* An index as ESYS knows it. */
+struct nv {
+	struct tpm *op;
+	uint32_t index;
+	ESYS_TR tr;
+	size_t size;
+	TPMA_NV attributes;
+};
+
+#define cleanup_nv __attribute__((cleanup(nv_done)))
+
+static void nv_done(struct nv *nv)
+{
+	if (nv->tr != ESYS_TR_NONE && nv->op->esys)
+		(void)Esys_TR_Close(nv->op->esys, &nv->tr);
+}
+
+static int nv_fail(const struct nv *nv, TSS2_RC rc, const char *command, struct err *e)
+{
+	TSS2_RC code = tpm_rc_of_device(rc);
+	enum err_code why = CODE_OK;
+	int r;
+
+	if (tpm_rc_is(rc, TPM2_RC_HANDLE))
+		why = CODE_TPM_NV_ABSENT;
+	else if (code == TPM2_RC_NV_UNINITIALIZED)
+		why = CODE_TPM_NV_UNWRITTEN;
+	else if (code == TPM2_RC_NV_LOCKED)
+		why = CODE_TPM_NV_LOCKED;
+	else if (code == TPM2_RC_NV_RANGE || code == TPM2_RC_NV_SIZE || code == TPM2_RC_NV_SPACE)
+		why = CODE_TPM_NV_SIZE;
+	else if (code == TPM2_RC_NV_AUTHORIZATION || code == TPM2_RC_AUTH_UNAVAILABLE ||
+		 tpm_rc_is(rc, TPM2_RC_AUTH_FAIL) || tpm_rc_is(rc, TPM2_RC_BAD_AUTH) ||
+		 tpm_rc_is(rc, TPM2_RC_HIERARCHY) || tpm_rc_is(rc, TPM2_RC_ATTRIBUTES))
+		why = CODE_TPM_NV_DENIED;
+	if (why == CODE_OK) {
+		r = tpm_fail(nv->op, rc, command, e);
+		return err_wrap(e, r, "NV %08x", nv->index);
+	}
+	r = err_code(e, why, "%s: NV %08x: %s: TSS2_RC 0x%x", nv->op->where, nv->index, command,
+		     rc);
+	if (e)
+		e->sys = (int)rc;
+	return r;
+}
+
+/* How much the TPM takes and gives at once; asked for once a connection. */
+static int find_chunk(struct tpm *op, struct err *e)
+{
+	cleanup_esys TPMS_CAPABILITY_DATA *got = NULL;
+	const TPMS_TAGGED_PROPERTY *p;
+	struct tpm_try again = { 0 };
+	TSS2_RC rc;
+
+	if (op->nv_chunk != 0)
+		return 0;
+	do
+		rc = Esys_GetCapability(op->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+					TPM2_CAP_TPM_PROPERTIES, TPM2_PT_NV_BUFFER_MAX, 1, NULL,
+					&got);
+	while (tpm_again(op, &again, rc));
+	if (rc != TSS2_RC_SUCCESS)
+		return tpm_fail(op, rc, "TPM2_GetCapability", e);
+	p = &got->data.tpmProperties.tpmProperty[0];
+	if (got->data.tpmProperties.count != 1 || p->property != TPM2_PT_NV_BUFFER_MAX ||
+	    p->value < CHUNK_MIN)
+		return err_code(e, CODE_TPM_REPLY,
+				"%s: TPM2_GetCapability: NV_BUFFER_MAX of %u bytes", op->where,
+				got->data.tpmProperties.count == 1 ? p->value : 0);
+	op->nv_chunk = p->value < CHUNK_MAX ? p->value : CHUNK_MAX;
+	return 0;
+}
+
+static int nv_open(struct nv *nv, struct err *e)
+{
+	cleanup_esys TPM2B_NV_PUBLIC *public = NULL;
+	struct tpm_try again = { 0 };
+	TSS2_RC rc;
+
+	do
+		rc = Esys_TR_FromTPMPublic(nv->op->esys, nv->index, ESYS_TR_NONE, ESYS_TR_NONE,
+					   ESYS_TR_NONE, &nv->tr);
+	while (tpm_again(nv->op, &again, rc));
+	if (rc != TSS2_RC_SUCCESS) {
+		nv->tr = ESYS_TR_NONE;
+		return nv_fail(nv, rc, "TPM2_NV_ReadPublic", e);
+	}
+	do
+		rc = Esys_NV_ReadPublic(nv->op->esys, nv->tr, ESYS_TR_NONE, ESYS_TR_NONE,
+					ESYS_TR_NONE, &public, NULL);
+	while (tpm_again(nv->op, &again, rc));
+	if (rc != TSS2_RC_SUCCESS)
+		return nv_fail(nv, rc, "TPM2_NV_ReadPublic", e);
+	if (public->nvPublic.nvIndex != nv->index)
+		return err_code(e, CODE_TPM_REPLY, "%s: TPM2_NV_ReadPublic: of %08x, asked for %08x",
+				nv->op->where, public->nvPublic.nvIndex, nv->index);
+	nv->size = public->nvPublic.dataSize;
+	nv->attributes = public->nvPublic.attributes;
+	return 0;
+}
+
+/* Who allows it: the owner where the index admits it, else the index's own password. */
+static ESYS_TR authority(const struct nv *nv, TPMA_NV owner)
+{
+	return (nv->attributes & owner) != 0 ? ESYS_TR_RH_OWNER : nv->tr;
+}
+
+static int read_piece(uint8_t *p, size_t n, const struct nv *nv, size_t offset, struct err *e)
+{
+	cleanup_esys TPM2B_MAX_NV_BUFFER *got = NULL;
+	struct tpm_try again = { 0 };
+	TSS2_RC rc;
+
+	do
+		rc = Esys_NV_Read(nv->op->esys, authority(nv, TPMA_NV_OWNERREAD), nv->tr,
+				  ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, (UINT16)n,
+				  (UINT16)offset, &got);
+	while (tpm_again(nv->op, &again, rc));
+	if (rc != TSS2_RC_SUCCESS)
+		return nv_fail(nv, rc, "TPM2_NV_Read", e);
+	if (got->size != n)
+		return err_code(e, CODE_TPM_REPLY,
+				"%s: NV %08x: TPM2_NV_Read gave %u bytes at %zu, want %zu",
+				nv->op->where, nv->index, got->size, offset, n);
+	memcpy(p, got->buffer, n);
+	return 0;
+}
+
+int tpm_nv_read(struct tpm *t, uint32_t index, struct buf *out, struct err *e)
+{
+	cleanup_tpm_op struct tpm *op = NULL;
+	cleanup_free uint8_t *bytes = NULL;
+	int r = tpm_begin(&op, t, TPM_WAIT, e);
+
+	if (r < 0)
+		return r;
+
+	cleanup_nv struct nv nv = { .op = op, .index = index, .tr = ESYS_TR_NONE };
+
+	r = nv_open(&nv, e);
+	if (r == 0)
+		r = find_chunk(op, e);
+	if (r < 0)
+		return r;
+	if (nv.size == 0 || nv.size > TPM_NV_MAX)
+		return err_code(e, CODE_TPM_NV_SIZE, "%s: NV %08x has %zu bytes, allowed 1..%u",
+				op->where, index, nv.size, TPM_NV_MAX);
+	bytes = malloc(nv.size);
+	if (!bytes)
+		return err_set(e, ERR_NOMEM, "no memory for %zu bytes of NV", nv.size);
+	for (size_t done = 0; done < nv.size;) {
+		size_t n = nv.size - done < op->nv_chunk ? nv.size - done : op->nv_chunk;
+
+		r = read_piece(bytes + done, n, &nv, done, e);
+		if (r < 0)
+			return r;
+		done += n;
+	}
+	buf_put(out, bytes, nv.size);
+	return buf_check(out, "NV index", e);
+}
+
+/* --- write ---------------------------------------------------------------------------------- */
+
+static int undefine(struct nv *nv, struct err *e)
+{
+	struct tpm_try again = { 0 };
+	TSS2_RC rc;
+
+	do
+		rc = Esys_NV_UndefineSpace(nv->op->esys, ESYS_TR_RH_OWNER, nv->tr, ESYS_TR_PASSWORD,
+					   ESYS_TR_NONE, ESYS_TR_NONE);
+	while (tpm_again(nv->op, &again, rc));
+	if (rc != TSS2_RC_SUCCESS)
+		return nv_fail(nv, rc, "TPM2_NV_UndefineSpace", e);
+	nv->tr = ESYS_TR_NONE; /* ESYS has closed it */
+	return 0;
+}
+
+static int define(struct nv *nv, size_t size, struct err *e)
+{
+	const TPM2B_AUTH no_auth = { 0 };
+	const TPM2B_NV_PUBLIC public = {
+		.nvPublic = { .nvIndex = nv->index,
+			      .nameAlg = TPM2_ALG_SHA256,
+			      .attributes = TPMA_NV_OWNERWRITE | TPMA_NV_OWNERREAD,
+			      .dataSize = (UINT16)size },
+	};
+	struct tpm_try again = { 0 };
+	TSS2_RC rc;
+
+	do
+		rc = Esys_NV_DefineSpace(nv->op->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD,
+					 ESYS_TR_NONE, ESYS_TR_NONE, &no_auth, &public, &nv->tr);
+	while (tpm_again(nv->op, &again, rc));
+	if (rc != TSS2_RC_SUCCESS) {
+		nv->tr = ESYS_TR_NONE;
+		return nv_fail(nv, rc, "TPM2_NV_DefineSpace", e);
+	}
+	nv->size = size;
+	nv->attributes = public.nvPublic.attributes;
+	return 0;
+}
+
+/* An index that takes size bytes, or pad of them. */
+static int nv_prepare(struct nv *nv, size_t size, size_t pad, struct err *e)
+{
+	struct err why = { 0 };
+	int r = nv_open(nv, &why);
+
+	if (r == 0 && (nv->size == size || (pad != 0 && nv->size == pad)))
+		return 0;
+	if (r < 0 && why.code != CODE_TPM_NV_ABSENT) {
+		if (e)
+			*e = why;
+		return r;
+	}
+	if (r == 0) {
+		r = undefine(nv, e);
+		if (r < 0)
+			return r;
+	}
+	return define(nv, size, e);
+}
+
+int tpm_nv_write(struct tpm *t, uint32_t index, struct view data, size_t pad, struct err *e)
+{
+	cleanup_tpm_op struct tpm *op = NULL;
+	TPM2B_MAX_NV_BUFFER buffer = { 0 };
+	struct tpm_try again = { 0 };
+	TSS2_RC rc;
+	int r;
+
+	if (data.len == 0 || data.len > DATA_MAX || pad > DATA_MAX || (pad != 0 && pad < data.len))
+		return err_set(e, ERR_USAGE, "%zu bytes for NV %08x, allowed 1..%d", data.len,
+			       index, DATA_MAX);
+	r = tpm_begin(&op, t, TPM_WAIT, e);
+	if (r < 0)
+		return r;
+
+	cleanup_nv struct nv nv = { .op = op, .index = index, .tr = ESYS_TR_NONE };
+
+	r = nv_prepare(&nv, data.len, pad, e);
+	if (r < 0)
+		return r;
+	memcpy(buffer.buffer, data.p, data.len);
+	buffer.size = (UINT16)nv.size;
+	do
+		rc = Esys_NV_Write(op->esys, authority(&nv, TPMA_NV_OWNERWRITE), nv.tr,
+				   ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &buffer, 0);
+	while (tpm_again(op, &again, rc));
+	if (rc != TSS2_RC_SUCCESS)
+		return nv_fail(&nv, rc, "TPM2_NV_Write", e);
+	return 0;
+}
