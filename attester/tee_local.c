@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attester/tee_local.h"
+#include "agent/base/clock.h"
+#include "agent/base/fs.h"
+#include "attester/sev_guest.h"
+#include "attester/tdx_guest.h"
+#include "attester/tsm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum {
+	CHILD_SPARE_MS = 1000, /* the child gives up before it is killed: its reason is the better one */
+	REAP_MS = 1000,
+};
+
+/* --- what came back ------------------------------------------------------------------------- */
+
+static uint32_t le(const uint8_t *p, int n)
+{
+	uint32_t v = 0;
+
+	for (int i = n - 1; i >= 0; i--)
+		v = v << 8 | p[i];
+	return v;
+}
+
+/* Where a TD quote has its report data; 0 when it is none. Source: spec/evidence.md 7.4. */
+static size_t td_report_data(const struct buf *quote)
+{
+	enum { HEADER = 48, BODY_10 = 584, BODY_15 = 648, DATA_AT = 520, TEE_TYPE_TDX = 0x81 };
+	size_t body, size;
+
+	if (quote->len < HEADER + 6 + BODY_10 || le(quote->p + 4, 4) != TEE_TYPE_TDX)
+		return 0;
+	switch (le(quote->p, 2)) {
+	case 4:
+		body = HEADER;
+		size = BODY_10;
+		break;
+	case 5:
+		body = HEADER + 6;
+		size = le(quote->p + HEADER + 2, 4);
+		if (size != BODY_10 && size != BODY_15)
+			return 0;
+		break;
+	default:
+		return 0;
+	}
+	/* The length of the signature, and the signature. */
+	if (quote->len < body + size + 4 ||
+	    le(quote->p + body + size, 4) > quote->len - (body + size + 4))
+		return 0;
+	return body + DATA_AT;
+}
+
+static int check(const struct tee_quote *q, const uint8_t data[TEE_DATA], struct err *e)
+{
+	size_t at;
+
+	if (q->kind == TEE_SNP && q->report.len != SNP_REPORT_BYTES)
+		return err_code(e, CODE_TEE_REPLY, "SNP report of %zu bytes, want %d",
+				q->report.len, SNP_REPORT_BYTES);
+	at = q->kind == TEE_SNP ? SNP_REPORT_DATA_AT : td_report_data(&q->report);
+	if (at == 0)
+		return err_code(e, CODE_TEE_REPLY, "%zu bytes that are no TD quote", q->report.len);
+	if (memcmp(q->report.p + at, data, TEE_DATA) != 0)
+		return err_code(e, CODE_TEE_REPLY,
+				"the report does not carry the data that was asked for");
+	return 0;
+}
+
+static int no_quote(int root_fd, const uint8_t data[TEE_DATA], struct err *e)
+{
+	uint8_t report[TDX_TDREPORT_BYTES];
+	struct err why;
+
+	if (tdx_guest_report(root_fd, data, report, &why) < 0)
+		return err_code(e, CODE_TEE_NO_QUOTE, "%s is not there, and %s", TSM_REPORT_DIR,
+				why.msg);
+	return err_code(e, CODE_TEE_NO_QUOTE, "%s is not there; %s answers, but makes no quote",
+			TSM_REPORT_DIR, TDX_GUEST_DEVICE);
+}
+
+int tee_local_quote(int root_fd, const uint8_t data[TEE_DATA], struct tee_quote *out,
+		    int64_t wait_ms, struct err *e)
+{
+	cleanup_tee_quote struct tee_quote q = { 0 };
+	struct deadline d = deadline_in(wait_ms);
+	struct err why = { 0 };
+	int r = tsm_quote(root_fd, data, &q, d, &why);
+
+	if (r < 0 && why.code == CODE_TEE_NONE && sev_guest_present(root_fd))
+		r = sev_guest_quote(root_fd, data, &q, d, &why);
+	else if (r < 0 && why.code == CODE_TEE_NONE && tdx_guest_present(root_fd))
+		r = no_quote(root_fd, data, &why);
+	if (r == 0)
+		r = check(&q, data, &why);
+	if (r < 0) {
+		if (e)
+			*e = why;
+		return r;
+	}
+	*out = q;
+	q = (struct tee_quote){ 0 };
+	return 0;
+}
+
+/* --- the child ------------------------------------------------------------------------------ */
+
+struct job {
+	const struct tee_local *local;
+	const uint8_t *data;
+	bool extend;
+	unsigned reg;
+};
+
+/* What the child says first; then the report and the certificates. */
+struct answer {
+	int r;
+	enum tee_kind kind;
+	size_t report_len, certs_len;
+	struct err err;
+};
+
+/* The asking program's clients must not wait for a child that is stuck. */
+static void close_all_but(int a, int b)
+{
+	int low = a < b ? a : b, high = a < b ? b : a;
+
+	(void)close_range(3, (unsigned)low - 1, 0);
+	if (high - low > 1)
+		(void)close_range((unsigned)low + 1, (unsigned)high - 1, 0);
+	(void)close_range((unsigned)high + 1, ~0u, 0);
+}
+
+static int put(int fd, const void *p, size_t n)
+{
+	return fs_write_fd(fd, (struct view){ p, n }, "pipe", NULL);
+}
+
+static void work(int fd, const struct job *j)
+{
+	int64_t ms = j->local->wait_ms;
+	struct tee_quote q = { 0 };
+	struct answer a = { 0 };
+
+	ms = ms > 2 * CHILD_SPARE_MS ? ms - CHILD_SPARE_MS : ms / 2;
+	if (j->extend)
+		a.r = tdx_rtmr_extend(j->local->root_fd, j->reg, j->data, &a.err);
+	else
+		a.r = tee_local_quote(j->local->root_fd, j->data, &q, ms, &a.err);
+	a.kind = q.kind;
+	a.report_len = q.report.len;
+	a.certs_len = q.certs.len;
+	if (put(fd, &a, sizeof a) < 0 || put(fd, q.report.p, q.report.len) < 0 ||
+	    put(fd, q.certs.p, q.certs.len) < 0)
+		_exit(1);
+	_exit(0);
+}
+
+static void be_child(int fd, const struct job *j, pid_t parent)
+{
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)signal(SIGTERM, SIG_DFL);
+	(void)signal(SIGINT, SIG_DFL);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != parent)
+		_exit(1);
+	close_all_but(fd, j->local->root_fd);
+	work(fd, j);
+}
+
+/* Exactly n bytes. Errors: tee.timeout, tee.failed (the child ended). */
+static int get(int fd, void *p, size_t n, struct deadline d, struct err *e)
+{
+	uint8_t *to = p;
+
+	while (n > 0) {
+		struct pollfd pfd = { .fd = fd, .events = POLLIN };
+		int64_t left = deadline_left_ms(d);
+		int ready = poll(&pfd, 1, (int)left);
+		ssize_t got;
+
+		if (ready < 0 && errno != EINTR)
+			return err_sys(e, errno, "poll");
+		if (ready == 0)
+			return err_code(e, CODE_TEE_TIMEOUT,
+					"the TEE's device has not answered in time");
+		got = ready < 0 ? -1 : read(fd, to, n);
+		if (got < 0 && errno != EINTR)
+			return err_sys(e, errno, "read pipe");
+		if (got == 0)
+			return err_code(e, CODE_TEE_FAILED,
+					"the process that asked the TEE's device ended");
+		if (got > 0) {
+			to += got;
+			n -= (size_t)got;
+		}
+	}
+	return 0;
+}
+
+static int get_blob(struct buf *out, int fd, size_t n, size_t max, struct deadline d, struct err *e)
+{
+	cleanup_free uint8_t *p = n <= max ? malloc(n + 1) : NULL;
+	int r;
+
+	if (!p)
+		return n > max ? err_set(e, ERR_INTERNAL, "%zu bytes from a child", n)
+			       : err_set(e, ERR_NOMEM, "no memory for a report");
+	r = get(fd, p, n, d, e);
+	if (r < 0)
+		return r;
+	*out = BUF_MAX(max);
+	buf_put(out, p, n);
+	return buf_check(out, "report", e);
+}
+
+static int receive(int fd, struct tee_quote *q, struct deadline d, struct err *e)
+{
+	struct answer a;
+	int r = get(fd, &a, sizeof a, d, e);
+
+	if (r < 0)
+		return r;
+	if (a.r < 0) {
+		if (e)
+			*e = a.err;
+		return a.r;
+	}
+	q->kind = a.kind;
+	r = get_blob(&q->report, fd, a.report_len, TEE_REPORT_MAX, d, e);
+	return r < 0 ? r : get_blob(&q->certs, fd, a.certs_len, TEE_CERTS_MAX, d, e);
+}
+
+/* Gone after this, unless the kernel holds it in the device. */
+static void end_child(pid_t pid)
+{
+	const struct timespec pause = { .tv_nsec = 5 * 1000000 };
+	struct deadline d = deadline_in(REAP_MS);
+	pid_t got;
+
+	(void)kill(pid, SIGKILL);
+	do
+		got = waitpid(pid, NULL, WNOHANG);
+	while ((got == 0 || (got < 0 && errno == EINTR)) && deadline_left_ms(d) > 0 &&
+	       nanosleep(&pause, NULL) <= 0);
+}
+
+static int run(const struct job *j, struct tee_quote *q, struct err *e)
+{
+	struct deadline d = deadline_in(j->local->wait_ms);
+	pid_t pid, self = getpid();
+	int p[2], r;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return err_sys(e, errno, "pipe");
+	cleanup_close int from = p[0], to = p[1];
+
+	pid = fork();
+	if (pid < 0)
+		return err_sys(e, errno, "fork");
+	if (pid == 0)
+		be_child(to, j, self);
+	(void)close(take_fd(to));
+	r = receive(from, q, d, e);
+	end_child(pid);
+	if (r < 0 && !j->extend)
+		tsm_sweep(j->local->root_fd);
+	return r;
+}
+
+static int quote(void *ctx, const uint8_t data[TEE_DATA], struct tee_quote *out, struct err *e)
+{
+	const struct job j = { .local = ctx, .data = data };
+	cleanup_tee_quote struct tee_quote q = { 0 };
+	int r = run(&j, &q, e);
+
+	if (r < 0)
+		return r;
+	*out = q;
+	q = (struct tee_quote){ 0 };
+	return 0;
+}
+
+static int extend(void *ctx, unsigned reg, const uint8_t digest[TEE_DIGEST], struct err *e)
+{
+	const struct job j = { .local = ctx, .data = digest, .extend = true, .reg = reg };
+	cleanup_tee_quote struct tee_quote q = { 0 };
+
+	return run(&j, &q, e);
+}
+
+void tee_local(struct tee *out, struct tee_local *l)
+{
+	*out = (struct tee){ .quote = quote, .extend = extend, .ctx = l };
+}
