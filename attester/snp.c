@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/fs.h"
+#include "attester/attester.h"
+#include "attester/le.h"
+#include "attester/snp_certs.h"
+#include "attester/snp_report.h"
+
+#include <fcntl.h>
+
+extern const struct attester attester_snp;
+
+#define SEV_GUEST_SYSFS "/sys/devices/platform/sev-guest"
+
+enum { HOST_DATA_LEN = 32 };
+
+/* A report of this guest, held to what Trustee will hold it to. */
+struct report {
+	struct tee_quote quote;
+	struct snp_report snp; /* borrows from quote */
+};
+
+#define cleanup_report __attribute__((cleanup(report_done)))
+
+static void report_done(struct report *r)
+{
+	tee_quote_done(&r->quote);
+}
+
+static bool detect(const struct attester_env *env)
+{
+	cleanup_close int fd = fs_open_beneath(env->root_fd, SEV_GUEST_SYSFS, O_PATH, 0, NULL);
+
+	return fd >= 0;
+}
+
+/* What this program, or Trustee after it, cannot make anything of. */
+static int check_kind(const struct snp_report *s, struct err *e)
+{
+	size_t at;
+
+	if (s->version < SNP_VERSION_JUDGE)
+		return err_code(e, CODE_SNP_OLD_FIRMWARE, "SNP report of version %u", s->version);
+	if (s->generation == SNP_UNKNOWN)
+		return err_code(e, CODE_SNP_UNSUPPORTED,
+				"a processor of family 0x%02x, model 0x%02x: neither Milan, Genoa "
+				"nor Turin",
+				s->family, s->model);
+	if (s->sig_algo != SNP_ALGO_P384)
+		return err_code(e, CODE_SNP_UNSUPPORTED,
+				"SNP report with signature algorithm %u, want %d (ECDSA P-384)",
+				s->sig_algo, SNP_ALGO_P384);
+	if (snp_report_key(s) != SNP_KEY_VCEK && snp_report_key(s) != SNP_KEY_VLEK)
+		return err_code(e, CODE_SNP_UNSUPPORTED,
+				"SNP report signed with key %d: neither VCEK (0) nor VLEK (1)",
+				(int)snp_report_key(s));
+	if (snp_report_reserved(&at, s))
+		return err_code(e, CODE_SNP_UNSUPPORTED,
+				"SNP report with a byte set at 0x%03zx, where Trustee takes zeros: "
+				"its signature would not hold",
+				at);
+	return 0;
+}
+
+static int check_trust(const struct attester_env *env, const struct snp_report *s, struct err *e)
+{
+	if (s->vmpl != 0)
+		return err_code(e, CODE_SNP_VMPL, "SNP report of VMPL %u, want 0", s->vmpl);
+	if (bit_is_set(s->policy, SNP_POLICY_DEBUG) && !env->permit_debug)
+		return err_code(e, CODE_SNP_DEBUG,
+				"the guest's policy 0x%llx has the debug bit (%d)",
+				(unsigned long long)s->policy, SNP_POLICY_DEBUG);
+	return 0;
+}
+
+static int get_report(const struct attester_env *env, const uint8_t data[TEE_DATA],
+		      struct report *out, struct err *e)
+{
+	int r;
+
+	if (!env->tee.quote)
+		return err_code(e, CODE_TEE_NONE, "nobody serves the SNP device");
+	r = env->tee.quote(env->tee.ctx, data, &out->quote, e);
+	if (r < 0)
+		return err_wrap(e, r, "SNP report");
+	if (out->quote.kind != TEE_SNP)
+		return err_code(e, CODE_TEE_REPLY, "the device gave another report than SNP's");
+	r = snp_report_parse(&out->snp, buf_view(&out->quote.report), e);
+	if (r == -ERR_UNSUPPORTED)
+		return err_wrap_code(e, CODE_SNP_UNSUPPORTED, "the device's report");
+	if (r < 0)
+		return err_wrap_code(e, CODE_TEE_REPLY, "the device's report");
+	if (!view_eq(out->snp.report_data, (struct view){ data, TEE_DATA }))
+		return err_code(e, CODE_TEE_REPLY,
+				"the SNP report does not carry the data that was asked for");
+	r = check_kind(&out->snp, e);
+	return r < 0 ? r : check_trust(env, &out->snp, e);
+}
+
+/*
+ * What the host gave, or none: a list without the signing key's certificate makes Trustee fail,
+ * none makes it fetch the VCEK. A malformed table is an error although Trustee might manage without
+ * it: it is the host's, and who runs the host should hear of it here rather than guess there.
+ */
+static int get_certs(struct snp_certs *out, const struct report *r, struct err *e)
+{
+	const bool vlek = snp_report_key(&r->snp) == SNP_KEY_VLEK;
+	int rc = snp_certs_parse(out, buf_view(&r->quote.certs), e);
+
+	if (rc < 0)
+		return err_wrap_code(e, CODE_SNP_CERTS, "SNP certificates");
+	if (vlek && !snp_certs_find(out, SNP_CERT_VLEK))
+		return err_code(e, CODE_SNP_CERTS,
+				"the report is signed with a VLEK, which only the host can give, and "
+				"it gives none");
+	if (!vlek && !snp_certs_find(out, SNP_CERT_VCEK)) {
+		if (all_zero(r->snp.chip_id))
+			return err_code(e, CODE_SNP_CERTS,
+					"the host gives no VCEK and hides the chip's id, by which "
+					"Trustee would fetch it");
+		out->n = 0;
+	}
+	return 0;
+}
+
+static int evidence(const struct attester_env *env, struct view report_data, char **json,
+		    struct err *e)
+{
+	cleanup_report struct report r = { 0 };
+	cleanup_buf struct buf text = BUF_MAX(EVIDENCE_MAX);
+	uint8_t data[TEE_DATA] = { 0 };
+	struct snp_certs certs;
+	int rc;
+
+	if (report_data.len == 0 || report_data.len > sizeof data)
+		return err_set(e, ERR_USAGE, "report data of %zu bytes, allowed 1..%zu",
+			       report_data.len, sizeof data);
+	memcpy(data, report_data.p, report_data.len);
+	rc = get_report(env, data, &r, e);
+	if (rc < 0 || (rc = get_certs(&certs, &r, e)) < 0)
+		return rc;
+	buf_puts(&text, "{\"attestation_report\":");
+	snp_report_json(&text, &r.snp);
+	buf_puts(&text, ",\"cert_chain\":");
+	snp_certs_json(&text, &certs);
+	buf_putc(&text, '}');
+	rc = buf_check(&text, "snp evidence", e);
+	if (rc < 0)
+		return rc;
+	*json = buf_take(&text);
+	return *json ? 0 : err_set(e, ERR_NOMEM, "no memory for snp evidence");
+}
+
+/* HOST_DATA, set by the host at launch and measured then: the digest padded or cut to 32 bytes. */
+static int binding(const struct attester_env *env, struct view digest, enum binding *out,
+		   struct err *e)
+{
+	cleanup_report struct report r = { 0 };
+	const uint8_t none[TEE_DATA] = { 0 };
+	uint8_t want[HOST_DATA_LEN] = { 0 };
+	size_t n = digest.len < sizeof want ? digest.len : sizeof want;
+	int rc = get_report(env, none, &r, e);
+
+	if (rc < 0)
+		return rc;
+	if (n > 0)
+		memcpy(want, digest.p, n);
+	if (all_zero(r.snp.host_data))
+		*out = BINDING_EMPTY;
+	else
+		*out = view_eq(r.snp.host_data, (struct view){ want, sizeof want }) ? BINDING_MATCHES
+										     : BINDING_OTHER;
+	return 0;
+}
+
+const struct attester attester_snp = {
+	.name = "snp",
+	.detect = detect,
+	.evidence = evidence,
+	.binding = binding,
+};

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/enc.h"
+#include "agent/base/fs.h"
+#include "attester/attester.h"
+#include "attester/le.h"
+#include "attester/tdx_guest.h"
+#include "attester/tdx_quote.h"
+
+#include <fcntl.h>
+
+extern const struct attester attester_tdx;
+
+#define TDX_GUEST_SYSFS "/sys/devices/virtual/misc/tdx_guest"
+
+enum {
+	EVENT_PCR = 17, /* upstream's default: RTMR 3, which is there for what runs in the guest */
+};
+
+static bool present(const struct attester_env *env, const char *path)
+{
+	cleanup_close int fd = fs_open_beneath(env->root_fd, path, O_PATH, 0, NULL);
+
+	return fd >= 0;
+}
+
+/* The driver's device belongs to root, its folder in sysfs may be seen where /dev is private. */
+static bool detect(const struct attester_env *env)
+{
+	return tdx_guest_present(env->root_fd) || present(env, TDX_GUEST_SYSFS);
+}
+
+/* A quote of this TD, held to what Trustee will hold it to. */
+struct quote {
+	struct tee_quote tee;
+	struct tdx_quote tdx; /* borrows from tee */
+};
+
+#define cleanup_quote __attribute__((cleanup(quote_done)))
+
+static void quote_done(struct quote *q)
+{
+	tee_quote_done(&q->tee);
+}
+
+static int get_quote(const struct attester_env *env, const uint8_t data[TEE_DATA],
+		     struct quote *out, struct err *e)
+{
+	const struct tdx_quote *q = &out->tdx;
+	int r;
+
+	if (!env->tee.quote)
+		return err_code(e, CODE_TEE_NONE, "nobody serves the TDX device");
+	r = env->tee.quote(env->tee.ctx, data, &out->tee, e);
+	if (r < 0)
+		return err_wrap(e, r, "TD quote");
+	if (out->tee.kind != TEE_TDX)
+		return err_code(e, CODE_TEE_REPLY, "the device gave another report than a TD quote");
+	r = tdx_quote_parse(&out->tdx, buf_view(&out->tee.report), e);
+	if (r < 0)
+		return err_wrap_code(e, CODE_TDX_QUOTE, "the device's quote");
+	if (!view_eq(q->report_data, (struct view){ data, TEE_DATA }))
+		return err_code(e, CODE_TEE_REPLY,
+				"the TD quote does not carry the data that was asked for");
+	if (bit_is_set(q->td.attributes, TDX_ATTR_DEBUG) && !env->permit_debug)
+		return err_code(e, CODE_TDX_DEBUG, "the TD's attributes 0x%llx have the debug bit",
+				(unsigned long long)q->td.attributes);
+	return 0;
+}
+
+static int evidence(const struct attester_env *env, struct view report_data, char **json,
+		    struct err *e)
+{
+	cleanup_quote struct quote q = { 0 };
+	cleanup_buf struct buf text = BUF_MAX(EVIDENCE_MAX);
+	uint8_t data[TEE_DATA] = { 0 };
+	int r;
+
+	if (report_data.len == 0 || report_data.len > sizeof data)
+		return err_set(e, ERR_USAGE, "report data of %zu bytes, allowed 1..%zu",
+			       report_data.len, sizeof data);
+	memcpy(data, report_data.p, report_data.len);
+	r = get_quote(env, data, &q, e);
+	if (r < 0)
+		return r;
+	buf_puts(&text, "{\"cc_eventlog\":null,\"quote\":\"");
+	/* Without the zeros that a device's buffer has behind it. */
+	enc_base64(&text, ENC_B64, q.tdx.raw);
+	buf_puts(&text, "\"}");
+	r = buf_check(&text, "tdx evidence", e);
+	if (r < 0)
+		return r;
+	*json = buf_take(&text);
+	return *json ? 0 : err_set(e, ERR_NOMEM, "no memory for tdx evidence");
+}
+
+/* From the kernel's files where it has them: a quote takes seconds. */
+static int read_config_id(const struct attester_env *env, uint8_t out[TEE_DIGEST], struct err *e)
+{
+	cleanup_quote struct quote q = { 0 };
+	const uint8_t none[TEE_DATA] = { 0 };
+	struct err why;
+	int r = tdx_mrconfigid_read(env->root_fd, out, &why);
+
+	if (r == 0)
+		return 0;
+	if (why.code != CODE_TEE_NONE) {
+		if (e)
+			*e = why;
+		return r;
+	}
+	r = get_quote(env, none, &q, e);
+	if (r == 0)
+		memcpy(out, q.tdx.td.mr_config_id.p, TEE_DIGEST);
+	return r;
+}
+
+/* MRCONFIGID, set by the host at launch and measured then: the digest padded or cut to 48 bytes. */
+static int binding(const struct attester_env *env, struct view digest, enum binding *out,
+		   struct err *e)
+{
+	uint8_t have[TEE_DIGEST], want[TEE_DIGEST] = { 0 };
+	size_t n = digest.len < sizeof want ? digest.len : sizeof want;
+	int r = read_config_id(env, have, e);
+
+	if (r < 0)
+		return r;
+	if (n > 0)
+		memcpy(want, digest.p, n);
+	if (all_zero((struct view){ have, sizeof have }))
+		*out = BINDING_EMPTY;
+	else
+		*out = memcmp(have, want, sizeof have) == 0 ? BINDING_MATCHES : BINDING_OTHER;
+	return 0;
+}
+
+/* --- runtime measurements ------------------------------------------------------------------- */
+
+/* As firmware maps PCRs to the log's registers (UEFI, CC measurement); RTMR n has index n + 1. */
+static unsigned log_index(unsigned reg)
+{
+	if (reg == 1 || reg == 7)
+		return 1;
+	if (reg >= 2 && reg <= 6)
+		return 2;
+	if (reg >= 8 && reg <= 15)
+		return 3;
+	return 4;
+}
+
+static int extend(const struct attester_env *env, unsigned reg, struct view digest, struct err *e)
+{
+	if (digest.len != TEE_DIGEST)
+		return err_set(e, ERR_INTERNAL, "a digest of %zu bytes for an RTMR", digest.len);
+	if (!env->tee.extend)
+		return err_code(e, CODE_TEE_NONE, "nobody serves the TDX device");
+	return env->tee.extend(env->tee.ctx, log_index(reg) - 1, digest.p, e);
+}
+
+static int read_register(const struct attester_env *env, unsigned reg, struct digest *out,
+			 struct err *e)
+{
+	struct digest d = { .len = TEE_DIGEST };
+	int r = tdx_rtmr_read(env->root_fd, log_index(reg) - 1, d.b, e);
+
+	if (r == 0)
+		*out = d;
+	return r;
+}
+
+const struct attester attester_tdx = {
+	.name = "tdx",
+	.detect = detect,
+	.evidence = evidence,
+	.binding = binding,
+	.extend = extend,
+	.read_register = read_register,
+	.log_index = log_index,
+	.log_hash = HASH_SHA384,
+	.log_register = EVENT_PCR,
+};
