@@ -22,9 +22,8 @@
  * Options of other names are ignored, and so are flags. Upstream takes any other text than "true"
  * for no integrity; here it is refused, so that nobody believes in what is not there.
  */
-#define SECURE_MOUNT_OPTIONS_MAX 64            /* options, and flags */
-#define SECURE_MOUNT_KEY_MAX     (64u << 10)   /* bytes of the key option: a sealed secret */
-#define SECURE_MOUNT_FILE_MAX    4095          /* bytes of a path in it */
+
+#define SECURE_MOUNT_PATH_MAX 4095 /* bytes of a path */
 
 enum secure_mount_key {
 	SECURE_MOUNT_KEYLESS, /* a random key that nobody ever sees */

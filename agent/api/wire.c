@@ -178,6 +178,65 @@ void wire_input_done(struct wire_input *in)
 	*in = (struct wire_input){ 0 };
 }
 
+static bool has_option(const struct wire_mount *m, struct view key)
+{
+	for (size_t i = 0; i < m->n_options; i++)
+		if (view_eq(m->options[i].key, key))
+			return true;
+	return false;
+}
+
+static int mount_fill(struct wire_mount *out, const Vouchsafe__Cdh__SecureMountRequest *m,
+		      struct err *e)
+{
+	int r;
+
+	if (m->n_options > WIRE_OPTIONS_MAX || m->n_flags > WIRE_OPTIONS_MAX)
+		return err_code(e, CODE_API_MALFORMED, "%zu options and %zu flags, allowed %d",
+				m->n_options, m->n_flags, WIRE_OPTIONS_MAX);
+	out->volume_type = view_of(m->volume_type);
+	out->mount_point = view_of(m->mount_point);
+	r = check_text(out->volume_type, WIRE_STRING_MAX, "volume_type", e);
+	if (r == 0)
+		r = check_text(out->mount_point, WIRE_STRING_MAX, "mount_point", e);
+	for (size_t i = 0; r == 0 && i < m->n_options; i++) {
+		struct wire_option o = { view_of(m->options[i]->key), view_of(m->options[i]->value) };
+
+		r = check_text(o.key, WIRE_NAME_MAX, "the name of an option", e);
+		if (r == 0)
+			r = check_text(o.value, WIRE_VALUE_MAX, "the value of an option", e);
+		if (r == 0 && has_option(out, o.key))
+			return err_code(e, CODE_API_MALFORMED, "the option %.*s is given twice",
+					VIEW_ARG(o.key));
+		out->options[out->n_options++] = o;
+	}
+	return r;
+}
+
+int wire_mount_decode(struct wire_mount *out, struct view payload, struct err *e)
+{
+	Vouchsafe__Cdh__SecureMountRequest *m =
+		unpack(&vouchsafe__cdh__secure_mount_request__descriptor, payload);
+	struct wire_mount w = { .owned = m };
+	int r;
+
+	if (!m)
+		return err_code(e, CODE_API_MALFORMED, "the payload is not a SecureMountRequest");
+	r = mount_fill(&w, m, e);
+	if (r < 0) {
+		release(m);
+		return r;
+	}
+	*out = w;
+	return 0;
+}
+
+void wire_mount_done(struct wire_mount *m)
+{
+	release(m->owned);
+	*m = (struct wire_mount){ 0 };
+}
+
 /* --- packing ------------------------------------------------------------------ */
 
 /* protobuf-c's messages take pointers to non-const; packing only reads. */

@@ -17,6 +17,8 @@
 #define WIRE_METADATA_MAX 32   /* entries of a Request */
 #define WIRE_NAME_MAX     256  /* bytes of a service or method name */
 #define WIRE_STRING_MAX   4096 /* bytes of a string in a message of a service */
+#define WIRE_VALUE_MAX    (64u << 10) /* of an option of SecureMount */
+#define WIRE_OPTIONS_MAX  64   /* options of SecureMount, and flags */
 #define WIRE_HEAD_MAX     24   /* bytes that precede plaintext in a Response */
 #define WIRE_META_NAME    "io.vouchsafe.name"
 
@@ -73,6 +75,24 @@ int wire_unseal_decode(struct wire_input *out, struct view payload, struct err *
 int wire_get_resource_decode(struct wire_input *out, struct view payload, struct err *e) MUST_CHECK;
 
 void wire_input_done(struct wire_input *in);
+
+/* api.SecureMountRequest. The views are into `owned`. */
+struct wire_mount {
+	struct view volume_type, mount_point;
+	size_t n_options;
+	struct wire_option {
+		struct view key, value;
+	} options[WIRE_OPTIONS_MAX];
+	void *owned;
+};
+
+/*
+ * Texts are UTF-8 without NUL, at most WIRE_STRING_MAX bytes; an option's value at most
+ * WIRE_VALUE_MAX. Flags are counted and not looked at: nobody uses them.
+ * Errors: api.malformed (also: an option given twice), ERR_NOMEM.
+ */
+int wire_mount_decode(struct wire_mount *out, struct view payload, struct err *e) MUST_CHECK;
+void wire_mount_done(struct wire_mount *m);
 
 /* A Response, cut where it lies: nothing is copied. */
 struct wire_reply {
