@@ -35,11 +35,12 @@ static void check_image(struct doctor *d)
 			   s->why_not);
 	else
 		doctor_say(d, "image", version_is_dev ? VERDICT_BAD : VERDICT_OK,
-			   "settings are %s; permits:%s%s%s%s",
+			   "settings are %s; permits:%s%s%s%s%s",
 			   version_is_dev ? "taken as measured by this development build" :
 					    "on dm-verity",
 			   s->unbound ? " unbound" : "", s->sample ? " sample" : "",
-			   s->swtpm ? " swtpm" : "", s->allow_swap ? " allow_swap" : "");
+			   s->swtpm ? " swtpm" : "", s->allow_swap ? " allow_swap" : "",
+			   s->debug ? " debug" : "");
 }
 
 static void check_ak(struct doctor *d)

@@ -42,6 +42,9 @@ static void say_what_it_is(const struct guest *g, const struct role_options *o)
 	if (!g->bound)
 		log_warn("running unbound: nothing vouches for the initdata", "platform=%s",
 			 g->attester->name);
+	if (g->image.debug && !version_is_dev)
+		log_warn("the image permits evidence of a guest that its host can debug",
+			 "platform=%s", g->attester->name);
 	if (c->plain_http)
 		log_warn("Trustee is spoken to over plain http", "anchors=%s",
 			 c->allow_http_anchors ? "allowed" : "refused");

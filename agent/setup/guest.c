@@ -40,6 +40,7 @@ int guest_open_platform(struct guest *g, struct err *e)
 	int r;
 
 	g->env.initdata_pcr = g->image.initdata_pcr;
+	g->env.permit_debug = g->image.debug;
 	if (strcmp(name, "sample") == 0 && !g->image.sample)
 		return err_code(e, CODE_PLATFORM_NOT_PERMITTED, "platform is sample");
 	if (strcmp(name, "sample") != 0) {

@@ -24,6 +24,7 @@ static const char *const keys[IMAGE_KEYS] = {
 	[IMAGE_PERMIT_SAMPLE] = "permit.sample",
 	[IMAGE_PERMIT_SWTPM] = "permit.swtpm",
 	[IMAGE_PERMIT_SWAP] = "permit.allow_swap",
+	[IMAGE_PERMIT_DEBUG] = "permit.debug",
 };
 
 /* The kernel command line has NAME= with 64 hex digits (a SHA-256 root hash). */
@@ -79,12 +80,14 @@ static int read_settings(struct image_settings *s, const struct settings *in, st
 	    (r = settings_bool(&t.unbound, in, "permit.unbound", e)) < 0 ||
 	    (r = settings_bool(&t.sample, in, "permit.sample", e)) < 0 ||
 	    (r = settings_bool(&t.swtpm, in, "permit.swtpm", e)) < 0 ||
-	    (r = settings_bool(&t.allow_swap, in, "permit.allow_swap", e)) < 0)
+	    (r = settings_bool(&t.allow_swap, in, "permit.allow_swap", e)) < 0 ||
+	    (r = settings_bool(&t.debug, in, "permit.debug", e)) < 0)
 		return r;
 	if ((platform && strlen(platform) >= sizeof t.platform) ||
 	    (tpm && strlen(tpm) >= sizeof t.tpm))
 		return err_code(e, CODE_CONFIG_VALUE, "%s: a name is too long", in->text_name);
-	if (!s->measured && (t.unbound || t.sample || t.swtpm || t.allow_swap || pcr != 8))
+	if (!s->measured &&
+	    (t.unbound || t.sample || t.swtpm || t.allow_swap || t.debug || pcr != 8))
 		return err_code(e, CODE_CONFIG_UNMEASURED,
 				"%s has a permit or another PCR, but %s", in->text_name, s->why_not);
 	if (platform)
@@ -108,7 +111,7 @@ const char *image_key_name(enum image_key key)
 
 void image_put_value(struct buf *out, const struct image_settings *s, enum image_key key)
 {
-	const bool permits[] = { s->unbound, s->sample, s->swtpm, s->allow_swap };
+	const bool permits[] = { s->unbound, s->sample, s->swtpm, s->allow_swap, s->debug };
 
 	switch (key) {
 	case IMAGE_PLATFORM:
@@ -162,7 +165,7 @@ int measured_load(struct image_settings *out, const char *root, struct err *e)
 		(void)snprintf(s.why_not, sizeof s.why_not, "%.100s is not there", SETTINGS_PATH);
 	}
 	if (version_is_dev)
-		s.unbound = s.sample = s.swtpm = s.allow_swap = true;
+		s.unbound = s.sample = s.swtpm = s.allow_swap = s.debug = true;
 	*out = s;
 	return 0;
 }

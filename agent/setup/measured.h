@@ -19,6 +19,7 @@ enum image_key {
 	IMAGE_PERMIT_SAMPLE,
 	IMAGE_PERMIT_SWTPM,
 	IMAGE_PERMIT_SWAP,
+	IMAGE_PERMIT_DEBUG,
 	IMAGE_KEYS
 };
 
@@ -37,6 +38,7 @@ struct image_settings {
 	bool sample;     /* the platform "sample" */
 	bool swtpm;      /* a TPM over a socket */
 	bool allow_swap; /* inject with a clear swap device on */
+	bool debug;      /* evidence although the host may debug the guest */
 
 	unsigned line[IMAGE_KEYS]; /* where the file says it, from 1; 0: it does not */
 };

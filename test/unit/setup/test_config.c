@@ -155,7 +155,8 @@ TEST(measured_load__no_file__is_the_defaults_without_permits)
 	struct err e = { 0 };
 
 	CHECK_INT(measured_load(&s, "/no/such/root", &e), 0);
-	CHECK(!s.present && !s.measured && !s.unbound && !s.sample && !s.swtpm && !s.allow_swap);
+	CHECK(!s.present && !s.measured && !s.unbound && !s.sample && !s.swtpm && !s.allow_swap &&
+	      !s.debug);
 	CHECK(strcmp(s.tpm, "/dev/tpmrm0") == 0 && s.ak_handle == 0x81010002 && s.initdata_pcr == 8);
 	CHECK(strstr(s.why_not, "not there") != NULL);
 }
@@ -175,7 +176,7 @@ TEST(measured_load__permit_in_an_unmeasured_file__is_refused)
 {
 	static const char *const texts[] = {
 		"[permit]\nsample = true\n",     "[permit]\nunbound = true\n", "[permit]\nswtpm = true\n",
-		"[permit]\nallow_swap = true\n", "[initdata]\npcr = 11\n",
+		"[permit]\nallow_swap = true\n", "[permit]\ndebug = true\n",   "[initdata]\npcr = 11\n",
 	};
 	/* One row a process: image() makes one folder. */
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
