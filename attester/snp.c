@@ -64,9 +64,9 @@ static int check_kind(const struct snp_report *s, struct err *e)
 static int check_trust(const struct attester_env *env, const struct snp_report *s, struct err *e)
 {
 	if (s->vmpl != 0)
-		return err_code(e, CODE_SNP_VMPL, "SNP report of VMPL %u, want 0", s->vmpl);
+		return err_code(e, CODE_EVIDENCE_VMPL, "SNP report of VMPL %u, want 0", s->vmpl);
 	if (bit_is_set(s->policy, SNP_POLICY_DEBUG) && !env->permit_debug)
-		return err_code(e, CODE_SNP_DEBUG,
+		return err_code(e, CODE_EVIDENCE_DEBUG,
 				"the guest's policy 0x%llx has the debug bit (%d)",
 				(unsigned long long)s->policy, SNP_POLICY_DEBUG);
 	return 0;

@@ -62,7 +62,7 @@ static int get_quote(const struct attester_env *env, const uint8_t data[TEE_DATA
 		return err_code(e, CODE_TEE_REPLY,
 				"the TD quote does not carry the data that was asked for");
 	if (bit_is_set(q->td.attributes, TDX_ATTR_DEBUG) && !env->permit_debug)
-		return err_code(e, CODE_TDX_DEBUG, "the TD's attributes 0x%llx have the debug bit",
+		return err_code(e, CODE_EVIDENCE_DEBUG, "the TD's attributes 0x%llx have the debug bit",
 				(unsigned long long)q->td.attributes);
 	return 0;
 }
