@@ -86,8 +86,8 @@ static int evidence(const struct attester_env *env, struct view report_data, cha
 	return *json ? 0 : err_set(e, ERR_NOMEM, "no memory for tpm evidence");
 }
 
-static int binding(const struct attester_env *env, struct view digest, enum binding *out,
-		   struct err *e)
+int tpm_binding(const struct attester_env *env, struct view digest, enum binding *out,
+		struct err *e)
 {
 	uint8_t pcr[32];
 	int r = need_tpm(env, e);
@@ -101,7 +101,7 @@ static int binding(const struct attester_env *env, struct view digest, enum bind
 }
 
 /* Two that bind at once both saw an empty register: the value afterwards tells. */
-static int bind_digest(const struct attester_env *env, struct view digest, struct err *e)
+int tpm_bind(const struct attester_env *env, struct view digest, struct err *e)
 {
 	enum binding now;
 	uint8_t cut[32];
@@ -113,7 +113,7 @@ static int bind_digest(const struct attester_env *env, struct view digest, struc
 	r = tpm_pcr_extend(env->tpm, env->initdata_pcr, cut, e);
 	if (r < 0)
 		return r;
-	r = binding(env, digest, &now, e);
+	r = tpm_binding(env, digest, &now, e);
 	if (r < 0)
 		return r;
 	if (now != BINDING_MATCHES)
@@ -128,7 +128,6 @@ static int bind_digest(const struct attester_env *env, struct view digest, struc
 enum {
 	RC_LOCALITY = 0x907, /* TPM_RC_LOCALITY */
 	RC_MASK = 0xfff,     /* a code without its layer */
-	EVENT_PCR = 15,      /* why: attester/eventlog.h */
 };
 
 static int check_event_pcr(const struct attester_env *env, unsigned reg, struct err *e)
@@ -146,8 +145,7 @@ static int check_event_pcr(const struct attester_env *env, unsigned reg, struct 
 	return 0;
 }
 
-static int read_event_pcr(const struct attester_env *env, unsigned reg, struct digest *out,
-			  struct err *e)
+int tpm_event_read(const struct attester_env *env, unsigned reg, struct digest *out, struct err *e)
 {
 	struct digest d = { .len = 32 };
 	int r = check_event_pcr(env, reg, e);
@@ -159,8 +157,8 @@ static int read_event_pcr(const struct attester_env *env, unsigned reg, struct d
 	return r;
 }
 
-static int extend_event_pcr(const struct attester_env *env, unsigned reg, struct view digest,
-			    struct err *e)
+int tpm_event_extend(const struct attester_env *env, unsigned reg, struct view digest,
+		     struct err *e)
 {
 	struct err why = { 0 };
 	int r = check_event_pcr(env, reg, e);
@@ -185,11 +183,11 @@ const struct attester attester_tpm = {
 	.name = "tpm",
 	.detect = detect,
 	.evidence = evidence,
-	.binding = binding,
-	.bind = bind_digest,
-	.extend = extend_event_pcr,
-	.read_register = read_event_pcr,
+	.binding = tpm_binding,
+	.bind = tpm_bind,
+	.extend = tpm_event_extend,
+	.read_register = tpm_event_read,
 	.log_hash = HASH_SHA256,
-	.log_register = EVENT_PCR,
+	.log_register = TPM_EVENT_PCR,
 	.text_needs_sha256 = true,
 };

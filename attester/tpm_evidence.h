@@ -6,8 +6,8 @@
 #include "attester/tpm.h"
 
 /*
- * The platform "tpm", without the TPM: what is done with the values it gives. For tpm_evidence.c
- * and its tests. Source: spec/evidence.md 2.5, 3.1, 4.2.
+ * The platform "tpm": what is done with the values that a TPM gives, and what Azure's platforms
+ * do in the same way. Source: spec/evidence.md 2.5, 3.1, 4.2.
  */
 
 /* The first 32 bytes, zero padded: what a quote has of report data, and PCR 8 of a digest. */
@@ -27,5 +27,19 @@ int tpm_pcr_binding(enum binding *out, const uint8_t pcr[32], struct view digest
  * without white space, base64 standard and padded.
  */
 void tpm_evidence_json(struct buf *out, const struct tpm_quote *q);
+
+/*
+ * The initdata register and the runtime measurements, as struct attester has them, for every
+ * platform that does both in a TPM.
+ */
+#define TPM_EVENT_PCR 15 /* why: attester/eventlog.h */
+
+int tpm_binding(const struct attester_env *env, struct view digest, enum binding *out,
+		struct err *e) MUST_CHECK;
+int tpm_bind(const struct attester_env *env, struct view digest, struct err *e) MUST_CHECK;
+int tpm_event_extend(const struct attester_env *env, unsigned reg, struct view digest,
+		     struct err *e) MUST_CHECK;
+int tpm_event_read(const struct attester_env *env, unsigned reg, struct digest *out,
+		   struct err *e) MUST_CHECK;
 
 #endif

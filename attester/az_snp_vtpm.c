@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/log.h"
+#include "agent/crypto/x509.h"
+#include "attester/az.h"
+#include "attester/az_imds.h"
+#include "attester/cache.h"
+#include "attester/snp_report.h"
+#include "attester/tpm_evidence.h"
+
+extern const struct attester attester_az_snp_vtpm;
+
+enum { REPORTED_TCB_AT = 0x180, REPORTED_TCB_LEN = 8, CHIP_ID_LEN = 64 };
+
+static bool detect(const struct attester_env *env)
+{
+	return az_detect(env, HCL_SNP);
+}
+
+/* What Trustee would refuse, said here and by name. */
+static int check_report(struct snp_report *snp, const struct attester_env *env,
+			const struct az_report *r, struct err *e)
+{
+	int n = snp_report_parse(snp, r->hcl.hw, e);
+
+	if (n < 0)
+		return err_wrap_code(e, CODE_SNP_UNSUPPORTED, "the HCL's SNP report");
+	if (snp->version < SNP_VERSION_JUDGE)
+		return err_code(e, CODE_SNP_OLD_FIRMWARE, "SNP report of version %u", snp->version);
+	if (snp->sig_algo != SNP_ALGO_P384)
+		return err_code(e, CODE_SNP_UNSUPPORTED,
+				"SNP report with signature algorithm %u, want %d (ECDSA P-384)",
+				snp->sig_algo, SNP_ALGO_P384);
+	if (snp->generation == SNP_UNKNOWN)
+		return err_code(e, CODE_SNP_UNSUPPORTED,
+				"a processor of family 0x%02x, model 0x%02x: neither Milan, Genoa "
+				"nor Turin",
+				snp->family, snp->model);
+	if (snp->vmpl != 0)
+		return err_code(e, CODE_SNP_VMPL, "SNP report of VMPL %u, want 0", snp->vmpl);
+	if (bit_is_set(snp->policy, SNP_POLICY_DEBUG) && !env->permit_debug)
+		return err_code(e, CODE_SNP_DEBUG,
+				"the guest's policy 0x%llx has the debug bit (%d)",
+				(unsigned long long)snp->policy, SNP_POLICY_DEBUG);
+	return 0;
+}
+
+/* --- VCEK ----------------------------------------------------------------------------------- */
+
+/* The processor, and the firmware that its key is derived from. */
+struct vcek_key {
+	uint8_t b[CHIP_ID_LEN + REPORTED_TCB_LEN];
+};
+
+static struct vcek_key key_of(const struct snp_report *snp)
+{
+	struct vcek_key k;
+
+	memcpy(k.b, snp->chip_id.p, CHIP_ID_LEN);
+	memcpy(k.b + CHIP_ID_LEN, snp->raw.p + REPORTED_TCB_AT, REPORTED_TCB_LEN);
+	return k;
+}
+
+/*
+ * The certificate's key signed the report. Whether AMD signed the certificate is Trustee's
+ * business, which does not believe us.
+ */
+static int check_vcek(struct view der, const struct snp_report *snp, struct err *e)
+{
+	cleanup_x509 struct x509_cert *cert = NULL;
+	int n = x509_load(&cert, der, e);
+
+	if (n == 0)
+		n = x509_ecdsa_verify(cert, ECDSA_P384, snp->signed_part,
+				      (struct ecdsa_signature){ snp->r, snp->s, true }, e);
+	if (n == -ERR_NOMEM)
+		return n;
+	return n < 0 ? err_wrap_code(e, CODE_AZURE_VCEK, "VCEK") : 0;
+}
+
+/*
+ * From the cache, or the metadata service. One that was kept and does not fit any more is fetched
+ * again, though with its key that should not be.
+ */
+static int get_vcek(struct buf *der, const struct attester_env *env, const struct snp_report *snp,
+		    struct err *e)
+{
+	const struct vcek_key k = key_of(snp);
+	const struct view key = { k.b, sizeof k.b };
+	int n;
+
+	if (attester_cache_get(env->cache, key, der)) {
+		if (check_vcek(buf_view(der), snp, NULL) == 0)
+			return 0;
+		log_debug("VCEK of the cache does not fit", "bytes=%zu", der->len);
+		attester_cache_drop(env->cache, key);
+	}
+	buf_done(der);
+	*der = BUF_MAX(AZ_VCEK_MAX);
+	n = az_imds_vcek(der, env, e);
+	if (n == 0)
+		n = check_vcek(buf_view(der), snp, e);
+	if (n == 0)
+		attester_cache_put(env->cache, key, buf_view(der));
+	return n;
+}
+
+static int evidence(const struct attester_env *env, struct view report_data, char **json,
+		    struct err *e)
+{
+	cleanup_az_report struct az_report r = { 0 };
+	cleanup_tpm_quote struct tpm_quote q = { 0 };
+	cleanup_buf struct buf vcek = BUF_MAX(AZ_VCEK_MAX);
+	struct snp_report snp;
+	int n = az_report_get(&r, env, HCL_SNP, report_data, e);
+
+	if (n == 0)
+		n = check_report(&snp, env, &r, e);
+	if (n == 0)
+		n = get_vcek(&vcek, env, &snp, e);
+	if (n == 0)
+		n = az_quote(&q, env, &r, report_data, e);
+	return n < 0 ? n : az_evidence_json(json, &r, &q, "vcek", buf_view(&vcek), e);
+}
+
+const struct attester attester_az_snp_vtpm = {
+	.name = "az-snp-vtpm",
+	.detect = detect,
+	.evidence = evidence,
+	.binding = tpm_binding,
+	.bind = tpm_bind,
+	.extend = tpm_event_extend,
+	.read_register = tpm_event_read,
+	.log_hash = HASH_SHA256,
+	.log_register = TPM_EVENT_PCR,
+	.text_needs_sha256 = true,
+};
