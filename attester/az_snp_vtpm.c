@@ -36,9 +36,9 @@ static int check_report(struct snp_report *snp, const struct attester_env *env,
 				"nor Turin",
 				snp->family, snp->model);
 	if (snp->vmpl != 0)
-		return err_code(e, CODE_SNP_VMPL, "SNP report of VMPL %u, want 0", snp->vmpl);
+		return err_code(e, CODE_EVIDENCE_VMPL, "SNP report of VMPL %u, want 0", snp->vmpl);
 	if (bit_is_set(snp->policy, SNP_POLICY_DEBUG) && !env->permit_debug)
-		return err_code(e, CODE_SNP_DEBUG,
+		return err_code(e, CODE_EVIDENCE_DEBUG,
 				"the guest's policy 0x%llx has the debug bit (%d)",
 				(unsigned long long)snp->policy, SNP_POLICY_DEBUG);
 	return 0;

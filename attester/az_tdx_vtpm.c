@@ -19,7 +19,7 @@ static int check_report(struct tdx_report *td, const struct attester_env *env,
 	if (n < 0)
 		return err_wrap_code(e, CODE_AZURE_REPORT, "TDREPORT");
 	if (bit_is_set(td->td.attributes, TDX_ATTR_DEBUG) && !env->permit_debug)
-		return err_code(e, CODE_TDX_DEBUG, "the TD's attributes 0x%llx have the debug bit",
+		return err_code(e, CODE_EVIDENCE_DEBUG, "the TD's attributes 0x%llx have the debug bit",
 				(unsigned long long)td->td.attributes);
 	return 0;
 }
