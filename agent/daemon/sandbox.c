@@ -105,6 +105,13 @@ int sandbox_drop_to(uid_t uid, gid_t gid, struct err *e)
 	return drop_capabilities(e);
 }
 
+int sandbox_drop_powers(struct err *e)
+{
+	int r = geteuid() == 0 ? drop_bounding_set(e) : 0;
+
+	return r < 0 ? r : drop_capabilities(e);
+}
+
 int sandbox_drop(struct err *e)
 {
 	return sandbox_drop_to(SANDBOX_UID, SANDBOX_GID, e);
@@ -223,4 +230,24 @@ int sandbox_syscalls(struct err *e)
 int sandbox_syscalls_local(struct err *e)
 {
 	return filter(true, e);
+}
+
+int sandbox_syscalls_only(const int *calls, size_t n, struct err *e)
+{
+	__attribute__((cleanup(release))) scmp_filter_ctx ctx = NULL;
+	int r;
+
+	if (SANITIZED)
+		return 0;
+	ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	if (!ctx)
+		return err_set(e, ERR_NOMEM, "no memory for the system call filter");
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (r == 0)
+		r = allow(ctx, calls, n);
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	if (r == 0)
+		r = seccomp_load(ctx);
+	return r < 0 ? err_sys(e, -r, "system call filter") : 0;
 }

@@ -40,6 +40,12 @@ int sandbox_drop(struct err *e) MUST_CHECK;
 int sandbox_drop_to(uid_t uid, gid_t gid, struct err *e) MUST_CHECK;
 
 /*
+ * As root: give up every capability, also for what it would execute, and stay uid 0: the owner of
+ * devices and of configfs. As another user: drop what capabilities there are. Errors: ERR_SYSTEM.
+ */
+int sandbox_drop_powers(struct err *e) MUST_CHECK;
+
+/*
  * Let this process lock that many bytes, also after it has given up root. As root it raises the
  * limit if it may; otherwise the unit has said it with LimitMEMLOCK=. Returns the limit in force.
  */
@@ -56,5 +62,11 @@ int sandbox_syscalls(struct err *e) MUST_CHECK;
  * and nothing is bound, so that it connects to nobody outside the guest. Errors: ERR_SYSTEM.
  */
 int sandbox_syscalls_local(struct err *e) MUST_CHECK;
+
+/*
+ * Allow exactly these system calls, by their numbers (SYS_…), and answer EPERM to every other.
+ * Errors: ERR_SYSTEM.
+ */
+int sandbox_syscalls_only(const int *calls, size_t n, struct err *e) MUST_CHECK;
 
 #endif
