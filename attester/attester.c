@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "attester/attester.h"
 
+extern const struct attester attester_az_snp_vtpm;
+extern const struct attester attester_az_tdx_vtpm;
 extern const struct attester attester_sample;
 extern const struct attester attester_tpm;
 
 /* In detection order: a bare TPM last, so that a confidential VM's vTPM is never taken for one. */
 static const struct attester *const attesters[] = {
+	&attester_az_tdx_vtpm,
+	&attester_az_snp_vtpm,
 	&attester_tpm,
 	&attester_sample,
 };
@@ -28,7 +32,7 @@ const struct attester *attester_by_name(const char *name)
 
 const char *const *attester_names(void)
 {
-	static const char *const names[] = { "tpm", "sample", NULL };
+	static const char *const names[] = { "az-tdx-vtpm", "az-snp-vtpm", "tpm", "sample", NULL };
 
 	return names;
 }
