@@ -63,9 +63,17 @@ static int send_bytes(int fd, struct view v, struct deadline d, struct err *e)
 static int receive_bytes(int fd, uint8_t *p, size_t cap, size_t *len, struct deadline d,
 			 struct err *e)
 {
+	bool reset = false;
+
 	for (;;) {
 		ssize_t n = recv(fd, p, cap, MSG_DONTWAIT | MSG_TRUNC);
 		int r;
+
+		/* Who closed without reading all comes first; what it said before is still there. */
+		if (n < 0 && errno == ECONNRESET && !reset) {
+			reset = true;
+			continue;
+		}
 
 		if (n > 0) {
 			*len = (size_t)n;
