@@ -92,6 +92,12 @@ const struct attester *attester_detect(const struct attester_env *env);
 /* By KBS name. NULL when unknown or not built in. */
 const struct attester *attester_by_name(const char *name);
 
+/*
+ * The error for a name that attester_by_name() does not know: platform.not-built for a platform of
+ * Trustee's that this program has no evidence of, else platform.unknown.
+ */
+int attester_unknown(const char *name, struct err *e);
+
 /* The names built in, in detection order, NULL-ended; for --version and messages. */
 const char *const *attester_names(void);
 

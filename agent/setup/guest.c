@@ -54,7 +54,7 @@ int guest_open_platform(struct guest *g, struct err *e)
 	}
 	g->attester = name[0] ? attester_by_name(name) : attester_detect(&g->env);
 	if (!g->attester && name[0])
-		return err_code(e, CODE_PLATFORM_UNKNOWN, "platform \"%s\"", name);
+		return attester_unknown(name, e);
 	if (!g->attester)
 		return err_code(e, CODE_PLATFORM_NONE, "no platform found; %s", tpm_err.msg);
 	return 0;

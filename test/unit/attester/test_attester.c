@@ -1,19 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/fs.h"
 #include "attester/attester.h"
 #include "test/test.h"
 
+#include <fcntl.h>
+
 TEST(attester_names__each__is_found_by_it_in_order)
 {
+	static const char *const want[] = { "tdx", "az-tdx-vtpm", "az-snp-vtpm", "snp", "tpm", "sample" };
 	const char *const *names = attester_names();
 
-	CHECK(strcmp(names[0], "tpm") == 0);
-	CHECK(strcmp(names[1], "sample") == 0);
-	CHECK(names[2] == NULL);
-	for (size_t i = 0; names[i]; i++)
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		CHECK(names[i] && strcmp(names[i], want[i]) == 0);
 		CHECK(strcmp(attester_by_name(names[i])->name, names[i]) == 0);
-	CHECK(attester_by_name("az-snp-vtpm") == NULL);
+	}
+	CHECK(names[ARRAY_LEN(want)] == NULL);
 	CHECK(attester_by_name("") == NULL);
 	CHECK(attester_by_name("TPM") == NULL);
+}
+
+TEST(attester_unknown__platforms_of_trustee_s__are_said_to_be_not_built)
+{
+	static const char *const names[] = { "sgx",    "cca",	   "csv",	"se",
+					     "nvidia", "hygondcu", "nvidia-dpu" };
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		CHECK(attester_by_name(names[i]) == NULL);
+		CHECK_ERR(attester_unknown(names[i], &e), ERR_UNSUPPORTED, e, names[i]);
+		CHECK_INT(e.code, CODE_PLATFORM_NOT_BUILT);
+	}
+	CHECK_ERR(attester_unknown("tdxx", &e), ERR_UNSUPPORTED, e, "platform \"tdxx\"");
+	CHECK_INT(e.code, CODE_PLATFORM_UNKNOWN);
+}
+
+TEST(attester_detect__devices__the_first_of_the_order)
+{
+	static const struct {
+		const char *path, *name;
+	} rows[] = {
+		{ "/sys/devices/platform/sev-guest", "snp" },
+		/* Both cannot be; the order is upstream's all the same. */
+		{ "/sys/devices/virtual/misc/tdx_guest", "tdx" },
+	};
+	char root[] = "/tmp/test_attester.XXXXXX", path[128];
+	struct attester_env env = { .initdata_pcr = 8 };
+
+	CHECK(mkdtemp(root));
+	env.root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CHECK(attester_detect(&env) == NULL);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		(void)snprintf(path, sizeof path, "%s%s", root, rows[i].path);
+		CHECK_INT(fs_mkdirs(path, 0755, NULL), 0);
+		CHECK(attester_detect(&env));
+		CHECK(strcmp(attester_detect(&env)->name, rows[i].name) == 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		(void)snprintf(path, sizeof path, "%s%s", root, rows[i].path);
+		while (strlen(path) >= strlen(root) && rmdir(path) == 0)
+			*strrchr(path, '/') = '\0';
+	}
+	CHECK(access(root, F_OK) < 0);
 }
 
 TEST(attester_detect__no_tpm__is_nothing_and_never_sample)
@@ -96,7 +143,7 @@ TEST(evidence__report_data_of_wrong_size__is_refused_by_each)
 
 		CHECK_ERR(
 			attester_by_name(*n)->evidence(&env, (struct view){ data, 65 }, &json, &e),
-			ERR_USAGE, e, "65 bytes, allowed 1..64");
+			ERR_USAGE, e, "65 bytes, allowed 1..");
 		CHECK_ERR(attester_by_name(*n)->evidence(&env, (struct view){ data, 0 }, &json, &e),
 			  ERR_USAGE, e, "0 bytes");
 		CHECK(json == NULL);
