@@ -60,7 +60,7 @@ libs_api := -lprotobuf-c
 # Of agent/api/rest.c alone; who does not call it does not pull it out of the archive.
 libs_rest := -lmicrohttpd
 libs_initdata := -lyaml
-libs_volume := -lcryptsetup
+libs_volume := -lcryptsetup -lblkid
 libs_attester := -ltss2-esys -ltss2-mu -ltss2-rc
 libs_of = $(foreach r,$(1),$(libs_$(r)))
 archives_of = $(foreach r,$(1),$(B)/lib$(r).a)
@@ -70,7 +70,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 protos := $(wildcard agent/api/proto/*.proto)
 gen := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(protos))
 
-programs := $(B)/vouchsafed $(B)/vouchsafe $(B)/vouchsafe-oci $(B)/vouchsafe-rest
+programs := $(B)/vouchsafed $(B)/vouchsafe $(B)/vouchsafe-oci $(B)/vouchsafe-rest $(B)/vouchsafe-teed
 unit_src := $(wildcard test/unit/*/test_*.c)
 units := $(patsubst test/unit/%.c,$(B)/unit/%,$(unit_src))
 fuzzers := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
@@ -110,7 +110,8 @@ $(foreach r,$(rooms),$(eval $(call room_rule,$(r))))
 # --- programs ---------------------------------------------------------------
 # A program is its main, the files beside it named in *_src, and every room (unused parts are
 # left out by the linker, which is what keeps libcurl out of vouchsafe-oci).
-vouchsafed_src := agent/daemon/vouchsafed.c $(wildcard agent/daemon/vouchsafed_*.c) agent/daemon/sandbox.c
+vouchsafed_src := agent/daemon/vouchsafed.c $(wildcard agent/daemon/vouchsafed_*.c) agent/daemon/sandbox.c \
+	agent/daemon/teed_serve.c
 vouchsafe_src := $(wildcard agent/cli/*.c)
 oci_src := agent/daemon/vouchsafe-oci.c $(wildcard agent/daemon/oci_*.c)
 
@@ -126,6 +127,11 @@ $(B)/vouchsafe-oci: $(call obj,$(oci_src)) $(call archives_of,$(oci_rooms))
 rest_src := agent/daemon/vouchsafe-rest.c agent/daemon/rest_socket.c agent/daemon/sandbox.c
 $(B)/vouchsafe-rest: $(call obj,$(rest_src)) $(call archives_of,$(needs_api))
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_api)) $(libs_rest) -lseccomp -o $@
+
+# Of attester only what reaches the device: no TPM, no crypto.
+teed_src := agent/daemon/vouchsafe-teed.c agent/daemon/teed_serve.c agent/daemon/sandbox.c
+$(B)/vouchsafe-teed: $(call obj,$(teed_src)) $(call archives_of,attester api base)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,base) -lseccomp -o $@
 
 # --- unit tests: one binary a file, linked with only what its room may use ----
 define unit_rule
@@ -213,7 +219,7 @@ install: all man
 	@$(refuse_dev)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/vouchsafe
 	install -s -m 0755 $(B)/vouchsafe $(B)/vouchsafe-oci $(DESTDIR)$(PREFIX)/bin/
-	install -s -m 0755 $(B)/vouchsafed $(B)/vouchsafe-rest $(DESTDIR)$(PREFIX)/libexec/vouchsafe/
+	install -s -m 0755 $(B)/vouchsafed $(B)/vouchsafe-rest $(B)/vouchsafe-teed $(DESTDIR)$(PREFIX)/libexec/vouchsafe/
 	for m in $(notdir $(man)); do \
 		d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; \
 		install -d $$d && install -m 0644 $(B)/man/$$m $$d/ || exit 1; \
