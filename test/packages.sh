@@ -5,7 +5,7 @@
 set -eu
 build="gcc make libc6-dev libcurl4-openssl-dev libssl-dev libcjson-dev libtss2-dev zlib1g-dev
 libprotobuf-c-dev protobuf-c-compiler libseccomp-dev libyaml-dev
-libmicrohttpd-dev libcryptsetup-dev"
+libmicrohttpd-dev libcryptsetup-dev libblkid-dev"
 demo="$build swtpm runc busybox-static python3 python3-jwcrypto python3-cryptography mount"
 check="$demo git tpm2-tools jose openssl protobuf-compiler iproute2 procps libcap2-bin gdb
 podman conmon netavark containerd crun scdoc man-db systemd dpkg-dev rpm bash

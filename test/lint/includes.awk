@@ -40,6 +40,7 @@ BEGIN {
 	only["curl/curl.h"] = "agent/net/https.c"
 	only["microhttpd.h"] = "agent/api/rest.c"
 	only["libcryptsetup.h"] = "mounts/volume/luks.c"
+	only["blkid/blkid.h"] = "mounts/volume/signature.c"
 	only["seccomp.h"] = "agent/daemon/sandbox.c"
 	only["cjson/cJSON.h"] = "agent/base/json.c"
 	# tpm2-tss is large enough for a private split; nothing outside it sees a TSS type.

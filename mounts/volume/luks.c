@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mounts/volume/luks.h"
+
+#include "mounts/volume/luks_auth.h"
+
+#include <errno.h>
+#include <libcryptsetup.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#define VOLUME_KEY_BYTES 64 /* AES-256 in XTS */
+#define HMAC_KEY_BYTES   32
+#define SECTOR_BYTES     4096
+
+struct luks {
+	struct crypt_device *cd;
+	char said[160]; /* the library's last complaint */
+};
+
+static void hear(int level, const char *text, void *to)
+{
+	struct luks *l = to;
+	size_t n = 0;
+
+	if (!l || level != CRYPT_LOG_ERROR)
+		return;
+	for (; text[n] != '\0' && n < sizeof l->said - 1; n++)
+		l->said[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : ' ';
+	while (n > 0 && l->said[n - 1] == ' ')
+		n--;
+	l->said[n] = '\0';
+}
+
+/* r: the library's, a negative errno. */
+static int failed(const struct luks *l, int r, const char *what, struct err *e)
+{
+	const char *name = strerrorname_np(-r) ?: "?";
+
+	if (r == -ENOMEM)
+		return err_set(e, ERR_NOMEM, "%s: no memory", what);
+	if (r == -EBUSY || r == -EEXIST)
+		return err_code(e, CODE_VOLUME_BUSY, "%s: %s (%s)", what, l->said, name);
+	if (r == -ENOTSUP || r == -ENODEV || strstr(l->said, "device-mapper. Is dm_mod"))
+		return err_code(e, CODE_VOLUME_KERNEL, "%s: %s (%s)", what, l->said, name);
+	return err_code(e, CODE_VOLUME_MAPPING, "%s: %s (%s)", what, l->said, name);
+}
+
+int luks_image(struct err *e)
+{
+	int fd = memfd_create("luks-header", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, errno, "memfd_create");
+	if (ftruncate(fd, LUKS_AREAS_END) < 0) {
+		int saved = errno;
+
+		(void)close(fd);
+		return err_sys(e, saved, "size a memfd");
+	}
+	return fd;
+}
+
+static int begin(struct luks **out, int image, const char *device, struct err *e)
+{
+	cleanup_luks struct luks *l = calloc(1, sizeof *l);
+	char path[32];
+	int r;
+
+	if (!l)
+		return err_set(e, ERR_NOMEM, "no memory for a volume");
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", image);
+	/* Until there is a handle the library prints; then it tells. */
+	crypt_set_log_callback(NULL, hear, NULL);
+	r = crypt_init_data_device(&l->cd, path, device);
+	if (r < 0)
+		return err_code(e, CODE_VOLUME_DEVICE, "%s: the device cannot be used (%s)", device,
+				strerrorname_np(-r) ?: "?");
+	crypt_set_log_callback(l->cd, hear, l);
+	*out = take(l);
+	return 0;
+}
+
+static int add_key(struct luks *l, const struct secret *key, struct err *e)
+{
+	/* A key that cannot be guessed needs no cost; benchmarks would only take seconds. */
+	static const struct crypt_pbkdf_type full = { .type = CRYPT_KDF_PBKDF2,
+						      .hash = "sha256",
+						      .iterations = 1000,
+						      .flags = CRYPT_PBKDF_NO_BENCHMARK };
+	static const struct crypt_pbkdf_type word = { .type = CRYPT_KDF_ARGON2ID,
+						      .hash = "sha256",
+						      .iterations = 4,
+						      .max_memory_kb = 65536,
+						      .parallel_threads = 1,
+						      .flags = CRYPT_PBKDF_NO_BENCHMARK };
+	int r = crypt_set_pbkdf_type(l->cd, luks_key_is_full(key) ? &full : &word);
+
+	if (r == 0)
+		r = crypt_keyslot_add_by_volume_key(l->cd, 0, NULL, 0, (const char *)secret_bytes(key),
+						    key->len);
+	return r < 0 ? failed(l, r, "write the keyslot", e) : 0;
+}
+
+int luks_make(struct luks **out, int image, const char *device, uint64_t data_offset, bool integrity,
+	      const struct secret *key, struct err *e)
+{
+	cleanup_luks struct luks *l = NULL;
+	/* Also for the digest of the volume key: that one is random, whatever the caller's is. */
+	struct crypt_pbkdf_type pbkdf = { .type = CRYPT_KDF_PBKDF2,
+					  .hash = "sha256",
+					  .iterations = 1000,
+					  .flags = CRYPT_PBKDF_NO_BENCHMARK };
+	struct crypt_params_luks2 params = { .pbkdf = &pbkdf,
+					     .data_device = device,
+					     .sector_size = SECTOR_BYTES,
+					     .integrity = integrity ? "hmac(sha256)" : NULL };
+	int r = begin(&l, image, device, e);
+
+	if (r < 0)
+		return r;
+	r = crypt_set_metadata_size(l->cd, LUKS_COPY, LUKS_AREAS_END - LUKS_COPIES);
+	if (r == 0 && data_offset > 0)
+		r = crypt_set_data_offset(l->cd, data_offset / 512);
+	if (r == 0)
+		r = crypt_format(l->cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL, NULL,
+				 VOLUME_KEY_BYTES + (integrity ? HMAC_KEY_BYTES : 0), &params);
+	if (r < 0)
+		return failed(l, r, "make the header", e);
+	r = key ? add_key(l, key, e) : 0;
+	if (r < 0)
+		return r;
+	*out = take(l);
+	return 0;
+}
+
+int luks_put_token(struct luks *l, const char *json, struct err *e)
+{
+	int r = crypt_token_json_set(l->cd, 0, json);
+
+	return r < 0 ? failed(l, r, "write the token", e) : 0;
+}
+
+const char *luks_uuid(const struct luks *l)
+{
+	return crypt_get_uuid(l->cd);
+}
+
+int luks_load(struct luks **out, int image, const char *device, struct err *e)
+{
+	cleanup_luks struct luks *l = NULL;
+	int r = begin(&l, image, device, e);
+
+	if (r < 0)
+		return r;
+	r = crypt_load(l->cd, CRYPT_LUKS2, NULL);
+	if (r < 0)
+		return err_code(e, CODE_VOLUME_HEADER, "libcryptsetup refuses the header: %s (%s)",
+				l->said, strerrorname_np(-r) ?: "?");
+	*out = take(l);
+	return 0;
+}
+
+int luks_activate(struct luks *l, const char *name, const struct secret *key, bool no_journal,
+		  struct err *e)
+{
+	uint32_t flags = no_journal ? CRYPT_ACTIVATE_NO_JOURNAL : 0;
+	int r;
+
+	l->said[0] = '\0';
+	if (key)
+		r = crypt_activate_by_passphrase(l->cd, name, CRYPT_ANY_SLOT,
+						 (const char *)secret_bytes(key), key->len, flags);
+	else
+		r = crypt_activate_by_volume_key(l->cd, name, NULL, 0, flags);
+	if (r == -EPERM)
+		return err_code(e, CODE_VOLUME_WRONG_KEY, "the key opens no keyslot");
+	return r < 0 ? failed(l, r, name ? name : "try the key", e) : 0;
+}
+
+void luks_free(struct luks *l)
+{
+	if (!l)
+		return;
+	crypt_free(l->cd);
+	free(l);
+}
+
+bool luks_is_active(const char *name)
+{
+	crypt_status_info s;
+
+	crypt_set_log_callback(NULL, hear, NULL);
+	s = crypt_status(NULL, name);
+	return s == CRYPT_ACTIVE || s == CRYPT_BUSY;
+}
+
+int luks_close(const char *name, struct err *e)
+{
+	struct luks l = { 0 };
+	int r;
+
+	if (!luks_is_active(name))
+		return 0;
+	crypt_set_log_callback(NULL, hear, &l);
+	r = crypt_deactivate_by_name(NULL, name, 0);
+	crypt_set_log_callback(NULL, hear, NULL);
+	if (r == -ENODEV)
+		return 0;
+	return r < 0 ? failed(&l, r, name, e) : 0;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VOLUME_LUKS_H
+#define VOLUME_LUKS_H
+
+#include "agent/base/secret.h"
+#include "mounts/volume/luks_header.h"
+
+/*
+ * libcryptsetup, and nothing else, behind five verbs. It never reads a header from a disk: its
+ * metadata device is always an image in memory that we made or checked, so what was judged is
+ * what is used, however the host's disk changes meanwhile.
+ *
+ * The image is a memfd of LUKS_AREAS_END bytes, mostly hole: both copies, and the keyslots' areas.
+ * Not for several threads at once (the library is not).
+ */
+struct luks; /* one header in use */
+
+#define cleanup_luks __attribute__((cleanup(luks_freep)))
+
+/* An empty image. Returns its descriptor, or -ERR_SYSTEM. */
+int luks_image(struct err *e) MUST_CHECK;
+
+/*
+ * Make a new header in the image: aes-xts-plain64 with 512 bits, sectors of 4096 bytes, a random
+ * volume key. With integrity the library writes dm-integrity's superblock where the data begin;
+ * nothing else is written to the device.
+ *
+ * out          set on success only; borrows image
+ * device       path of the device that the data are on
+ * data_offset  where on it they begin, bytes
+ * key          of keyslot 0: pbkdf2 at its minimum for one of LUKS_FULL bytes or more, else argon2id
+ *              with 64 MiB; NULL for no keyslot at all
+ *
+ * Errors: volume.mapping, volume.kernel, volume.too-small, volume.device.
+ */
+int luks_make(struct luks **out, int image, const char *device, uint64_t data_offset, bool integrity,
+	      const struct secret *key, struct err *e) MUST_CHECK;
+
+/* Put a token's text in place 0 of the image's header. Errors: volume.mapping. */
+int luks_put_token(struct luks *l, const char *json, struct err *e) MUST_CHECK;
+
+/* The UUID, borrowed. */
+const char *luks_uuid(const struct luks *l);
+
+/*
+ * Take an image that was checked into use.
+ * Errors: volume.header (the library refuses what we accepted), volume.device, volume.too-small.
+ */
+int luks_load(struct luks **out, int image, const char *device, struct err *e) MUST_CHECK;
+
+/*
+ * Map the data to /dev/mapper/NAME, or with name NULL only try the key.
+ *
+ * key         NULL: the volume key that luks_make() made
+ * no_journal  of dm-integrity: faster, and torn by a power failure
+ *
+ * Errors: volume.wrong-key, volume.busy, volume.mapping, volume.kernel, ERR_NOMEM.
+ */
+int luks_activate(struct luks *l, const char *name, const struct secret *key, bool no_journal,
+		  struct err *e) MUST_CHECK;
+
+void luks_free(struct luks *l);
+
+static inline void luks_freep(struct luks **l)
+{
+	luks_free(*l);
+}
+
+/* Is there a mapping of that name? False where there is no device mapper. */
+bool luks_is_active(const char *name);
+
+/*
+ * Remove a mapping, and dm-integrity's below it. One that is not there is removed.
+ * Errors: volume.busy, volume.mapping.
+ */
+int luks_close(const char *name, struct err *e) MUST_CHECK;
+
+#endif
