@@ -139,7 +139,7 @@ TEST(tpm__answers_by_code__become_ours)
 		{ CC_QUOTE, 0x908, CODE_TPM_BUSY, "0x908" },
 		{ CC_READ_PUBLIC, 0x902, CODE_TPM_BUSY, "out of memory for object contexts" },
 		{ CC_QUOTE, 0x903, CODE_TPM_BUSY, "session" },
-		{ CC_QUOTE, 0x921, CODE_TPM_FAILED, "TPM2_Quote: TSS2_RC 0x921" },
+		{ CC_QUOTE, 0x921, CODE_TPM_LOCKOUT, "TPM2_Quote: TSS2_RC 0x921" },
 		{ CC_READ_PUBLIC, 0x100, CODE_TPM_FAILED,
 		  "TPM2_ReadPublic: TSS2_RC 0x100: tpm:error" },
 		{ CC_PCR_READ, 0x101, CODE_TPM_FAILED, "TPM2_PCR_Read: TSS2_RC 0x101" },
