@@ -7,7 +7,7 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 need mmdebstrap
 name=$1
-pod="systemd systemd-sysv udev dbus kmod mount e2fsprogs xfsprogs dmsetup crun runc iproute2
+pod="systemd systemd-sysv systemd-resolved udev dbus kmod mount e2fsprogs xfsprogs dmsetup crun runc iproute2
 ca-certificates libcurl4 libssl3 libcjson1 zlib1g libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-rc0
 libtss2-tcti-device0 libprotobuf-c1 libseccomp2 libyaml-0-2 libmicrohttpd12 libcryptsetup12"
 test="$pod cryptsetup-bin tpm2-tools python3 busybox-static procps libfuse3-3 fuse3 strace curl"

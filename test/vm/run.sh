@@ -52,19 +52,8 @@ trap '[ -z "$tpm_pid" ] || kill "$tpm_pid" 2>/dev/null || true; rm -rf "$work"' 
 	fi
 ) 9>"$VM/lock" || exit $?
 
-# The share: programs and test code, and this run's script.
+# This run's part of the share.
 mkdir -p "$work/share/vm-run"
-for f in vouchsafe vouchsafed vouchsafe-oci vouchsafe-rest vouchsafe-teed vouchsafe-mountd; do
-	[ ! -x "$build/$f" ] || cp "$build/$f" "$work/share/"
-done
-for d in tools unit; do
-	[ ! -d "$build/$d" ] || cp -r "$build/$d" "$work/share/$d"
-done
-find "$work/share" -type f -size +4k -exec strip {} + 2>/dev/null || true
-mkdir -p "$work/share/test"
-for d in vm tools devices vectors trustee integration; do
-	[ ! -d "$TOP/test/$d" ] || cp -r "$TOP/test/$d" "$work/share/test/"
-done
 cp "$script" "$work/share/vm-run/script"
 chmod 0755 "$work/share/vm-run/script"
 cp "$here/lab-pid1.sh" "$work/share/vm-run/pid1"
@@ -110,7 +99,7 @@ done
 	echo "MODULES='dm_crypt dm_integrity dm_verity xfs loop virtio_rng'"
 	printf 'SCRIPT="%s"\n' "$(printf %s "$quoted" | sed 's/[\\"$`]/\\&/g')"
 } >"$work/share/vm-run/settings"
-mkfs.erofs -d0 -T0 "$work/share.erofs" "$work/share" >/dev/null 2>&1
+"$here/share.sh" "$build" "$work/share.erofs" "$work/share"
 
 # shellcheck disable=SC2086
 boot() {
