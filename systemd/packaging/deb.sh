@@ -65,7 +65,8 @@ rm "$work/vouchsafe/usr/share/doc/vouchsafe/LICENSE"
 find "$work/vouchsafe/usr/share/man" -type f -exec gzip -n9 {} +
 libs=$(depends -e"$work/vouchsafe/usr/bin/vouchsafe" -e"$work/vouchsafe/usr/bin/vouchsafe-oci" \
 	-e"$work/vouchsafe/usr/libexec/vouchsafe/vouchsafed" \
-	-e"$work/vouchsafe/usr/libexec/vouchsafe/vouchsafe-rest")
+	-e"$work/vouchsafe/usr/libexec/vouchsafe/vouchsafe-rest" \
+	-e"$work/vouchsafe/usr/libexec/vouchsafe/vouchsafe-teed")
 [ -n "$libs" ] || { echo "deb.sh: dpkg-shlibdeps (package dpkg-dev) gave no dependencies" >&2; exit 1; }
 control vouchsafe "$libs" "attestation, key broker client and sealed secrets for confidential VMs
  vouchsafed attests its guest to Trustee with hardware evidence and serves

@@ -78,7 +78,7 @@ def deb__installed_in_a_root_of_its_own__works_and_can_be_removed():
     r = sh(root / "usr/bin/vouchsafe", "--version")
     assert r.returncode == 0 and "DEVELOPMENT" not in r.stdout, r
     said = calls.read_text()
-    for want in ("systemd-sysusers vouchsafe.conf", "systemctl preset vouchsafed.service vouchsafe-rest.socket",
+    for want in ("systemd-sysusers vouchsafe.conf", "systemctl preset vouchsafed.service vouchsafe-rest.socket vouchsafe-teed.socket",
                  "systemctl preset process-user-data.service"):
         assert want in said, (want, said)
     assert " start" not in said, said
