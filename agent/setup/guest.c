@@ -2,6 +2,7 @@
 #include "agent/setup/guest.h"
 #include "agent/base/fs.h"
 #include "agent/base/version.h"
+#include "attester/cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,14 +10,32 @@
 
 #define USER_AGENT "vouchsafe"
 
+/* What an attester finds in env besides devices. Nothing is sent yet. */
+static int open_helpers(struct guest *g, struct err *e)
+{
+	const struct https_config direct = { .user_agent = USER_AGENT, .connect_ms = 3000 };
+	int r = attester_cache_new(&g->env.cache, e);
+
+	if (r == 0)
+		r = https_new(&g->metadata, &direct, e);
+	if (r < 0)
+		return r;
+	g->env.metadata = https_round_trip;
+	g->env.metadata_ctx = g->metadata;
+	return 0;
+}
+
 int guest_open_image(struct guest *g, struct err *e)
 {
+	int r;
+
 	if (pthread_mutex_init(&g->evidence_lock, NULL) != 0)
 		return err_set(e, ERR_NOMEM, "no memory for a lock");
 	g->env.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (g->env.root_fd < 0)
 		return err_sys(e, errno, "open /");
-	return measured_load(&g->image, g->root, e);
+	r = open_helpers(g, e);
+	return r < 0 ? r : measured_load(&g->image, g->root, e);
 }
 
 /* A guest without a TPM is fine unless its platform needs one: the attester says so. */
@@ -258,6 +277,8 @@ void guest_close(struct guest *g)
 	}
 	g->n_trustees = 0;
 	https_free(take(g->https));
+	https_free(take(g->metadata));
+	attester_cache_free(take(g->env.cache));
 	guest_config_done(&g->config);
 	initdata_done(&g->initdata);
 	tpm_close(take(g->env.tpm));

@@ -45,6 +45,7 @@ struct guest {
 	bool bound;         /* a register vouches for initdata */
 	bool send_initdata; /* its text may be sent to Trustee */
 	struct https *https;
+	struct https *metadata; /* behind env.metadata: the cloud's own service, never by a proxy */
 	struct guest_trustee trustees[GUEST_TRUSTEES_MAX]; /* [0] is the configured one */
 	size_t n_trustees;                                 /* 0: config names no Trustee */
 	pthread_mutex_t evidence_lock;                     /* an attester serves one thread at a time */
