@@ -54,22 +54,33 @@ int sandbox_limits(struct err *e)
 	return 0;
 }
 
-static int drop_bounding_set(struct err *e)
+static int keep_bounding_set(uint64_t mask, struct err *e)
 {
 	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL && errno != EPERM)
+		if (!(mask >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL && errno != EPERM)
 			return err_sys(e, errno, "prctl(PR_CAPBSET_DROP)");
+	return 0;
+}
+
+static int drop_bounding_set(struct err *e)
+{
+	return keep_bounding_set(0, e);
+}
+
+static int keep_capabilities(uint64_t mask, struct err *e)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	const uint32_t low = (uint32_t)mask, high = (uint32_t)(mask >> 32);
+	const struct __user_cap_data_struct kept[2] = { { low, low, 0 }, { high, high, 0 } };
+
+	if (syscall(SYS_capset, &header, kept) < 0)
+		return err_sys(e, errno, "capset");
 	return 0;
 }
 
 static int drop_capabilities(struct err *e)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	const struct __user_cap_data_struct none[2] = { 0 };
-
-	if (syscall(SYS_capset, &header, none) < 0)
-		return err_sys(e, errno, "capset");
-	return 0;
+	return keep_capabilities(0, e);
 }
 
 size_t sandbox_memlock(size_t want)
@@ -110,6 +121,13 @@ int sandbox_drop_powers(struct err *e)
 	int r = geteuid() == 0 ? drop_bounding_set(e) : 0;
 
 	return r < 0 ? r : drop_capabilities(e);
+}
+
+int sandbox_keep_powers(uint64_t mask, struct err *e)
+{
+	int r = geteuid() == 0 ? keep_bounding_set(mask, e) : 0;
+
+	return r < 0 ? r : keep_capabilities(geteuid() == 0 ? mask : 0, e);
 }
 
 int sandbox_drop(struct err *e)
@@ -159,6 +177,30 @@ static const int allowed[] = {
 
 /* Of a daemon that opens sockets of any kind. */
 static const int networked[] = { SCMP_SYS(bind), SCMP_SYS(listen) };
+
+/* Of mountd, libcryptsetup, libdevmapper, mkfs.ext4 and mkfs.xfs. */
+static const int mounting[] = {
+	SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(open_tree), SCMP_SYS(move_mount),
+	SCMP_SYS(fsopen), SCMP_SYS(fsconfig), SCMP_SYS(fsmount), SCMP_SYS(symlink),
+	SCMP_SYS(symlinkat), SCMP_SYS(link), SCMP_SYS(linkat), SCMP_SYS(rmdir), SCMP_SYS(mknod),
+	SCMP_SYS(mknodat), SCMP_SYS(truncate), SCMP_SYS(fallocate), SCMP_SYS(fadvise64), SCMP_SYS(sync),
+	SCMP_SYS(syncfs), SCMP_SYS(sync_file_range), SCMP_SYS(memfd_create), SCMP_SYS(mlockall),
+	SCMP_SYS(munlockall), SCMP_SYS(mincore), SCMP_SYS(msync), SCMP_SYS(copy_file_range),
+	SCMP_SYS(sendfile), SCMP_SYS(splice), SCMP_SYS(fchownat), SCMP_SYS(utimensat),
+	/* keys of volumes in the kernel; libdevmapper's cookies */
+	SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(keyctl), SCMP_SYS(semget), SCMP_SYS(semop),
+	SCMP_SYS(semctl), SCMP_SYS(semtimedop),
+	/* processes: a child for each request, and mkfs */
+	SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(execve), SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(kill),
+	SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_send_signal), SCMP_SYS(getppid), SCMP_SYS(getpgrp),
+	SCMP_SYS(getpgid), SCMP_SYS(setpgid), SCMP_SYS(setsid), SCMP_SYS(dup2), SCMP_SYS(dup3),
+	SCMP_SYS(close_range), SCMP_SYS(chdir), SCMP_SYS(fchdir), SCMP_SYS(setrlimit), SCMP_SYS(alarm),
+	SCMP_SYS(getpriority), SCMP_SYS(setpriority), SCMP_SYS(sched_getscheduler),
+	SCMP_SYS(sched_getparam), SCMP_SYS(getgroups), SCMP_SYS(getresuid), SCMP_SYS(getresgid),
+	SCMP_SYS(capget), SCMP_SYS(getdents), SCMP_SYS(timer_create), SCMP_SYS(timer_settime),
+	SCMP_SYS(timer_delete), SCMP_SYS(setitimer), SCMP_SYS(getitimer), SCMP_SYS(pause),
+	SCMP_SYS(rt_sigpending), SCMP_SYS(rt_sigsuspend), SCMP_SYS(get_robust_list),
+};
 
 static void release(scmp_filter_ctx *ctx)
 {
@@ -249,5 +291,45 @@ int sandbox_syscalls_only(const int *calls, size_t n, struct err *e)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	if (r == 0)
 		r = seccomp_load(ctx);
+	return r < 0 ? err_sys(e, -r, "system call filter") : 0;
+}
+
+static int build_mounting(scmp_filter_ctx ctx)
+{
+	static const int families[] = { AF_UNIX, AF_ALG };
+	const scmp_datum_t namespaces = CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |
+					CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+	int r = allow(ctx, allowed, ARRAY_LEN(allowed));
+
+	if (r == 0)
+		r = allow(ctx, mounting, ARRAY_LEN(mounting));
+	/* AF_ALG: a key's socket is bound to its algorithm. */
+	if (r == 0)
+		r = allow(ctx, networked, ARRAY_LEN(networked));
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(families); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
+				     SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+				     SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces, 0));
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	return r == 0 ? seccomp_load(ctx) : r;
+}
+
+int sandbox_syscalls_mount(struct err *e)
+{
+	__attribute__((cleanup(release))) scmp_filter_ctx ctx = NULL;
+	int r;
+
+	if (SANITIZED)
+		return 0;
+	ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	if (!ctx)
+		return err_set(e, ERR_NOMEM, "no memory for the system call filter");
+	r = build_mounting(ctx);
 	return r < 0 ? err_sys(e, -r, "system call filter") : 0;
 }

@@ -5,6 +5,7 @@
 #include "agent/base/err.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* What a daemon gives up, in this order: limits first, privilege, then system calls. */
@@ -46,6 +47,12 @@ int sandbox_drop_to(uid_t uid, gid_t gid, struct err *e) MUST_CHECK;
 int sandbox_drop_powers(struct err *e) MUST_CHECK;
 
 /*
+ * As root: give up every capability but those of the mask (1 << CAP_…), also for what it
+ * executes, and stay uid 0. As another user: drop what capabilities there are. Errors: ERR_SYSTEM.
+ */
+int sandbox_keep_powers(uint64_t mask, struct err *e) MUST_CHECK;
+
+/*
  * Let this process lock that many bytes, also after it has given up root. As root it raises the
  * limit if it may; otherwise the unit has said it with LimitMEMLOCK=. Returns the limit in force.
  */
@@ -68,5 +75,12 @@ int sandbox_syscalls_local(struct err *e) MUST_CHECK;
  * Errors: ERR_SYSTEM.
  */
 int sandbox_syscalls_only(const int *calls, size_t n, struct err *e) MUST_CHECK;
+
+/*
+ * For what maps, formats and mounts volumes, and for mkfs below it: processes, mounts, keys of the
+ * kernel, semaphores (libdevmapper waits for udev with one), sockets of AF_UNIX and AF_ALG. No
+ * namespace, no ptrace, no module, no network, no bpf. Errors: ERR_SYSTEM.
+ */
+int sandbox_syscalls_mount(struct err *e) MUST_CHECK;
 
 #endif

@@ -104,6 +104,19 @@ static int read_settings(struct image_settings *s, const struct settings *in, st
 	return 0;
 }
 
+bool measured_file(int fd, char why_not[128])
+{
+	struct stat st;
+
+	if (version_is_dev)
+		return true;
+	if (fstat(fd, &st) < 0) {
+		(void)snprintf(why_not, 128, "fstat: %s", strerrorname_np(errno));
+		return false;
+	}
+	return on_verity(st.st_dev, why_not);
+}
+
 const char *image_key_name(enum image_key key)
 {
 	return keys[key];

@@ -54,6 +54,12 @@ struct image_settings {
  */
 int measured_load(struct image_settings *out, const char *root, struct err *e) MUST_CHECK;
 
+/*
+ * May an open file decide about trust: is it on dm-verity with a root hash on the kernel command
+ * line, or is this a development build? why_not is filled when it may not.
+ */
+bool measured_file(int fd, char why_not[128]);
+
 /* "platform.name"; static. */
 const char *image_key_name(enum image_key key);
 
