@@ -60,6 +60,9 @@ int guest_open_platform(struct guest *g, struct err *e)
 
 	g->env.initdata_pcr = g->image.initdata_pcr;
 	g->env.permit_debug = g->image.debug;
+	r = guest_open_tee(g, e);
+	if (r < 0)
+		return r;
 	if (strcmp(name, "sample") == 0 && !g->image.sample)
 		return err_code(e, CODE_PLATFORM_NOT_PERMITTED, "platform is sample");
 	if (strcmp(name, "sample") != 0) {
@@ -281,6 +284,7 @@ void guest_close(struct guest *g)
 	attester_cache_free(take(g->env.cache));
 	guest_config_done(&g->config);
 	initdata_done(&g->initdata);
+	guest_close_tee(g);
 	tpm_close(take(g->env.tpm));
 	if (g->env.root_fd > 0)
 		(void)close(g->env.root_fd);

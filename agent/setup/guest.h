@@ -39,6 +39,7 @@ struct guest {
 	int (*passport)(void *g, struct secret *json, struct deadline d, struct err *e);
 	struct image_settings image;
 	struct attester_env env;
+	struct guest_tee *tee; /* what env.tee stands on; guest_tee.c */
 	const struct attester *attester;
 	struct initdata initdata;
 	struct guest_config config;
@@ -71,6 +72,24 @@ int guest_open_platform(struct guest *g, struct err *e) MUST_CHECK;
 int guest_open_initdata(struct guest *g, struct err *e) MUST_CHECK;
 int guest_open_config(struct guest *g, struct err *e) MUST_CHECK;
 int guest_open_trustee(struct guest *g, struct err *e) MUST_CHECK;
+
+/*
+ * Part of the platform step: env.tee becomes a client of vouchsafe-teed's socket below the root;
+ * where there is none, and we are root, the device itself. Nothing is asked yet.
+ * Errors: ERR_LIMIT (root too long), ERR_NOMEM.
+ */
+int guest_open_tee(struct guest *g, struct err *e) MUST_CHECK;
+
+/*
+ * Before the platform step, for who started a vouchsafe-teed of its own: fd is our end of its
+ * socket pair, closed by guest_close(). And whether that is needed: there is a device and no
+ * socket. Errors: ERR_NOMEM.
+ */
+int guest_tee_pair(struct guest *g, int fd, struct err *e) MUST_CHECK;
+bool guest_tee_wanted(const struct guest *g);
+
+/* Part of guest_close(). */
+void guest_close_tee(struct guest *g);
 
 /*
  * Part of the initdata step with g->native: the rows of provision.h's table for g->initdata.
