@@ -12,6 +12,7 @@
 #include "agent/daemon/vouchsafed_role.h"
 #include "agent/daemon/vouchsafed_serve.h"
 #include "agent/daemon/vouchsafed_store.h"
+#include "agent/daemon/vouchsafed_teed.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -209,7 +210,8 @@ static int open_guest(struct guest *g, const struct role_options *o, struct err 
 	g->native_binds = o->role == ROLE_AA;
 	g->initdata_path = o->initdata;
 	g->passport = o->role == ROLE_CDH ? role_passport : NULL;
-	if ((r = guest_open_image(g, e)) < 0 || (r = guest_open_platform(g, e)) < 0 ||
+	if ((r = guest_open_image(g, e)) < 0 || (r = teed_fork(g, e)) < 0 ||
+	    (r = guest_open_platform(g, e)) < 0 ||
 	    (r = make_folders(g, e)) < 0 ||
 	    (r = make_folder_of(g, o->socket ? o->socket : GUEST_AA_SOCKET, e)) < 0 ||
 	    (r = sandbox_drop(e)) < 0 || (r = sandbox_syscalls(e)) < 0 ||

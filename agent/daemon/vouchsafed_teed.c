@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/daemon/vouchsafed_teed.h"
+#include "agent/base/log.h"
+#include "agent/daemon/teed_serve.h"
+
+#include <errno.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+/* Of all that we have it keeps two, and the log. */
+static void close_all_but(int a, int b)
+{
+	int low = a < b ? a : b, high = a < b ? b : a;
+
+	(void)close_range(3, (unsigned)low - 1, 0);
+	if (high - low > 1)
+		(void)close_range((unsigned)low + 1, (unsigned)high - 1, 0);
+	(void)close_range((unsigned)high + 1, ~0u, 0);
+}
+
+/* Our signals are blocked in it; the end of the pair, which is ours too, is what ends it. */
+static int serve(int pair, int root_fd)
+{
+	struct tee_local local = { root_fd, TEE_LOCAL_MS };
+	struct teed t = { .listen_fd = -1, .pair_fd = pair, .signals = -1 };
+	struct err e;
+
+	(void)prctl(PR_SET_NAME, "vouchsafe-teed", 0, 0, 0);
+	close_all_but(pair, root_fd);
+	tee_local(&t.tee, &local);
+	if (teed_confine(&e) == 0 && teed_serve(&t, &e) == 0)
+		return 0;
+	log_err(LOG_LEVEL_ERROR, "the TEE's device is not served", &e);
+	return 1;
+}
+
+int teed_fork(struct guest *g, struct err *e)
+{
+	int p[2], r;
+	pid_t pid;
+
+	if (geteuid() != 0 || !guest_tee_wanted(g))
+		return 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, p) < 0)
+		return err_sys(e, errno, "socket pair for the TEE's device");
+	pid = fork();
+	if (pid < 0) {
+		r = err_sys(e, errno, "fork for the TEE's device");
+		(void)close(p[0]);
+		(void)close(p[1]);
+		return r;
+	}
+	if (pid == 0)
+		_exit(serve(p[1], g->env.root_fd));
+	(void)close(p[1]);
+	r = guest_tee_pair(g, p[0], e);
+	if (r < 0)
+		(void)close(p[0]);
+	return r;
+}
