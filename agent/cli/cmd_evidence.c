@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/enc.h"
 #include "agent/base/json.h"
+#include "agent/cli/cmd_evidence.h"
 #include "agent/cli/service.h"
 
 #include <stdio.h>
 
-enum { RUNTIME_DATA_MAX = 64, EVIDENCE_TEXT_MAX = 4 << 20 };
+enum { RUNTIME_DATA_MAX = 64 };
 
 static int ask(struct aa_tee *tee, struct secret *out, bool additional, struct view data,
 	       struct deadline d, struct err *e)
@@ -45,7 +46,23 @@ static int put(const struct aa_tee *tee, const struct secret *evidence, bool jso
 	return r < 0 ? r : cli_put_bytes(buf_view(&b), e);
 }
 
-int cmd_evidence(int argc, char **argv)
+int cli_live_evidence(struct evidence_file *out, struct err *e)
+{
+	cleanup_secret struct secret evidence = { 0 };
+	struct aa_tee tee = { 0 };
+	struct deadline d;
+	int r = cli_deadline(&d, NULL, e);
+
+	if (r == 0)
+		r = ask(&tee, &evidence, false, (struct view){ 0 }, d, e);
+	if (r == 0)
+		r = evidence_file_load(out,
+				       (struct view){ secret_bytes(&evidence), evidence.len },
+				       tee.name, e);
+	return r < 0 ? err_wrap(e, r, "evidence of this guest") : 0;
+}
+
+static int get(int argc, char **argv)
 {
 	bool json = false, additional = false;
 	const char *text = NULL, *base64 = NULL, *timeout = NULL;
@@ -59,7 +76,10 @@ int cmd_evidence(int argc, char **argv)
 	const struct cli_syntax syntax = {
 		.command = "evidence",
 		.operands = "",
-		.about = "In the guest: print evidence of this guest, JSON as the platform's attester makes it.\n"
+		.about = "Commands:\n"
+			 "  verify  check evidence in a file as Trustee would, without it\n"
+			 "  show    say what evidence in a file holds\n\n"
+			 "Without a command, in the guest: print evidence of this guest, JSON as the platform's attester makes it.\n"
 			 "Nothing is sent to Trustee. Without runtime data it binds none (zeros).\n\n"
 			 "Exit code 65 when the runtime data is too long or no base64, 69 when the device\n"
 			 "fails, 75 when vouchsafed cannot be reached.\n\n"
@@ -92,4 +112,13 @@ int cmd_evidence(int argc, char **argv)
 	    put(&tee, &evidence, json, &e) < 0)
 		return cli_fail(&e, json);
 	return EXIT_OK;
+}
+
+int cmd_evidence(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "verify") == 0)
+		return evidence_verify(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "show") == 0)
+		return evidence_show(argc - 1, argv + 1);
+	return get(argc, argv);
 }

@@ -34,6 +34,7 @@ static const struct row rows[] = {
 	{ "token_left_seconds", "vouchsafe_token_left_seconds", NULL, SECONDS, "token lasts" },
 	{ "unseals", "vouchsafe_unseals_total", NULL, COUNT, "secrets unsealed" },
 	{ "resources", "vouchsafe_resources_total", NULL, COUNT, "resources given" },
+	{ "volumes", "vouchsafe_volumes_opened_total", NULL, COUNT, "volumes opened" },
 	{ "cached", "vouchsafe_cache_entries", NULL, COUNT, "plaintexts cached" },
 	{ "connections", "vouchsafe_connections", NULL, COUNT, "connections" },
 	{ "calls", "vouchsafe_calls", NULL, COUNT, "calls in flight" },

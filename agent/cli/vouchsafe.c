@@ -20,7 +20,8 @@ static const struct {
 	{ "eventlog", cmd_eventlog, "list the measured events, compare them with the registers" },
 	{ "unseal", cmd_unseal, "have a sealed secret unsealed" },
 	{ "get-resource", cmd_get_resource, "get a resource of Trustee" },
-	{ "evidence", cmd_evidence, "print evidence of this guest" },
+	{ "evidence", cmd_evidence, "print evidence of this guest; verify and show what is in a file" },
+	{ "reference-values", cmd_reference_values, "what to register at Trustee for a guest" },
 	{ "token", cmd_token, "get an attestation token" },
 	{ "metrics", cmd_metrics, "print vouchsafed's counters (Prometheus)" },
 	{ "explain", cmd_explain, "say what an error code means and what to do" },
@@ -34,7 +35,7 @@ static void help(FILE *f)
 		   "The agent in a confidential VM that attests its guest to Trustee and puts\n"
 		   "unsealed secrets into containers.\n\nCommands:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(f, "  %-12s %s\n", commands[i].name, commands[i].about);
+		fprintf(f, "  %-16s %s\n", commands[i].name, commands[i].about);
 	fprintf(f, "\nOptions:\n"
 		   "  --log LEVEL  error, warn (default), info or debug, on standard error\n"
 		   "  --version    version, build and platforms\n"

@@ -47,6 +47,12 @@ int verify_tdx_key_bound(const struct quote_sig *s, struct err *e) MUST_CHECK;
 int verify_tdx_qe_signature(const struct quote_sig *s, const struct x509_cert *pck,
 			    struct err *e) MUST_CHECK;
 
+/* XFAM as it stands in the quote, 8 bytes, which is how Trustee's claims have it. */
+static inline struct view tdx_xfam(const struct tdx_quote *q)
+{
+	return (struct view){ q->td.mr_td.p - 8, 8 };
+}
+
 /* A TPM quote under that key: signature and PCRs. */
 void verify_tpm_quote(struct findings *f, const struct evidence_tpm *t, struct view ak,
 		      struct view rsa);
