@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mounts/volume/record.h"
+
+#include "agent/base/fs.h"
+#include "agent/base/json.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#define RECORD_MAX 4096u
+#define NAME_MAX_  (VOLUME_MAPPER_MAX - 4) /* dm-integrity's mapping is called NAME_dif */
+#define SUFFIX     ".json"
+
+const char *record_fs_name(enum volume_fs fs)
+{
+	return fs == VOLUME_XFS ? "xfs" : "ext4";
+}
+
+bool record_name_ok(const char *mapper)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+-";
+	size_t n = strlen(mapper);
+
+	return n >= 1 && n <= NAME_MAX_ && mapper[0] != '.' && mapper[0] != '-' &&
+	       strspn(mapper, letters) == n;
+}
+
+/* An error of base, in the room's own words. */
+static int state(struct err *e, const struct err *why)
+{
+	return err_code(e, CODE_VOLUME_STATE, "%s", why->msg);
+}
+
+int records_lock(const char *dir, struct deadline d, struct err *e)
+{
+	cleanup_free char *path = fs_join(dir, "/lock");
+	cleanup_close int fd = -1;
+	struct err why = { 0 };
+	struct stat st;
+
+	if (!path)
+		return err_set(e, ERR_NOMEM, "no memory for a path");
+	if (fs_mkdirs(dir, 0700, &why) < 0)
+		return state(e, &why);
+	if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022) != 0)
+		return err_code(e, CODE_VOLUME_STATE, "%s: is not a folder that only we can write", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_code(e, CODE_VOLUME_STATE, "%s: %s", path, strerrorname_np(errno));
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return err_code(e, CODE_VOLUME_STATE, "%s: %s", path, strerrorname_np(errno));
+		if (deadline_left_ms(d) == 0)
+			return err_code(e, CODE_VOLUME_BUSY, "another volume is being opened or closed");
+		(void)usleep(20000);
+	}
+	return take_fd(fd);
+}
+
+static bool copy(char *out, size_t room, const struct json *v, const char *key)
+{
+	const char *s = json_string(json_get(v, key));
+
+	if (!s || strlen(s) >= room)
+		return false;
+	memcpy(out, s, strlen(s) + 1);
+	return true;
+}
+
+static bool parse(struct record *out, const struct json *v)
+{
+	const char *target = json_string(json_get(v, "target")), *fs = json_string(json_get(v, "filesystem"));
+	int64_t maj, min;
+	struct record r = { 0 };
+
+	if (!target || !copy(r.mapper, sizeof r.mapper, v, "mapper") || !record_name_ok(r.mapper) ||
+	    !copy(r.device, sizeof r.device, v, "device") ||
+	    !copy(r.mount_point, sizeof r.mount_point, v, "mountPoint") ||
+	    !json_integer(&maj, json_get(v, "major")) || !json_integer(&min, json_get(v, "minor")) ||
+	    !json_integer(&r.opened_ms, json_get(v, "opened")))
+		return false;
+	r.major = (unsigned)maj;
+	r.minor = (unsigned)min;
+	r.target = strcmp(target, "device") == 0 ? VOLUME_DEVICE : VOLUME_FILESYSTEM;
+	r.fs = fs && strcmp(fs, "xfs") == 0 ? VOLUME_XFS : VOLUME_EXT4;
+	r.integrity = json_is_true(json_get(v, "integrity"));
+	r.keyed = json_is_true(json_get(v, "keyed"));
+	r.open = json_is_true(json_get(v, "open"));
+	*out = r;
+	return true;
+}
+
+static int read_one(struct record *out, const char *dir, const char *name, struct err *e)
+{
+	cleanup_buf struct buf text = BUF_MAX(RECORD_MAX);
+	cleanup_json struct json *doc = NULL;
+	cleanup_free char *path = NULL;
+	struct err why = { 0 };
+
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
+		return err_set(e, ERR_NOMEM, "no memory for a path");
+	if (fs_read(&text, path, RECORD_MAX, &why) < 0 ||
+	    json_parse(&doc, buf_view(&text), RECORD_MAX, &why) < 0)
+		return state(e, &why);
+	if (!parse(out, doc) || strlen(name) != strlen(out->mapper) + strlen(SUFFIX) ||
+	    strncmp(name, out->mapper, strlen(out->mapper)) != 0)
+		return err_code(e, CODE_VOLUME_STATE, "%s: is no record of a volume", path);
+	return 0;
+}
+
+static void close_folder(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+static int older_first(const void *a, const void *b)
+{
+	const struct record *x = a, *y = b;
+
+	return (x->opened_ms > y->opened_ms) - (x->opened_ms < y->opened_ms);
+}
+
+int records_load(struct records *out, const char *dir, struct err *e)
+{
+	__attribute__((cleanup(close_folder))) DIR *d = opendir(dir);
+	cleanup_records struct records all = { 0 };
+	struct dirent *entry;
+
+	if (!d && errno == ENOENT) {
+		*out = (struct records){ 0 };
+		return 0;
+	}
+	if (!d)
+		return err_code(e, CODE_VOLUME_STATE, "%s: %s", dir, strerrorname_np(errno));
+	all.p = calloc(RECORDS_MAX, sizeof *all.p);
+	if (!all.p)
+		return err_set(e, ERR_NOMEM, "no memory for the volumes' records");
+	while ((entry = readdir(d))) {
+		size_t n = strlen(entry->d_name);
+		int r;
+
+		/* fs_write()'s halves end otherwise. */
+		if (n <= strlen(SUFFIX) || strcmp(entry->d_name + n - strlen(SUFFIX), SUFFIX) != 0)
+			continue;
+		if (all.n == RECORDS_MAX)
+			return err_code(e, CODE_VOLUME_STATE, "%s: over %d records", dir, RECORDS_MAX);
+		r = read_one(&all.p[all.n], dir, entry->d_name, e);
+		if (r < 0)
+			return r;
+		all.n++;
+	}
+	qsort(all.p, all.n, sizeof *all.p, older_first);
+	*out = all;
+	all.p = NULL;
+	return 0;
+}
+
+void records_done(struct records *r)
+{
+	free(r->p);
+	*r = (struct records){ 0 };
+}
+
+static void show(struct buf *b, const struct record *r)
+{
+	buf_puts(b, "{\"mapper\":");
+	json_put_string(b, view_str(r->mapper));
+	buf_puts(b, ",\"device\":");
+	json_put_string(b, view_str(r->device));
+	buf_puts(b, ",\"mountPoint\":");
+	json_put_string(b, view_str(r->mount_point));
+	buf_printf(b, ",\"target\":\"%s\"", r->target == VOLUME_DEVICE ? "device" : "fileSystem");
+	if (r->target == VOLUME_FILESYSTEM)
+		buf_printf(b, ",\"filesystem\":\"%s\"", record_fs_name(r->fs));
+	buf_printf(b, ",\"integrity\":%s,\"keyed\":%s", r->integrity ? "true" : "false",
+		   r->keyed ? "true" : "false");
+}
+
+void record_show(struct buf *json, const struct record *r)
+{
+	show(json, r);
+	buf_puts(json, "}");
+}
+
+int record_put(const char *dir, const struct record *r, struct err *e)
+{
+	cleanup_buf struct buf text = BUF_MAX(RECORD_MAX);
+	cleanup_free char *path = NULL;
+	struct err why = { 0 };
+
+	if (asprintf(&path, "%s/%s" SUFFIX, dir, r->mapper) < 0)
+		return err_set(e, ERR_NOMEM, "no memory for a path");
+	show(&text, r);
+	buf_printf(&text, ",\"major\":%u,\"minor\":%u,\"open\":%s,\"opened\":%lld}\n", r->major, r->minor,
+		   r->open ? "true" : "false", (long long)r->opened_ms);
+	if (buf_check(&text, "a record", &why) < 0 || fs_write(path, buf_view(&text), 0600, &why) < 0)
+		return state(e, &why);
+	return 0;
+}
+
+int record_drop(const char *dir, const char *mapper, struct err *e)
+{
+	cleanup_free char *path = NULL;
+
+	if (asprintf(&path, "%s/%s" SUFFIX, dir, mapper) < 0)
+		return err_set(e, ERR_NOMEM, "no memory for a path");
+	if (unlink(path) < 0 && errno != ENOENT)
+		return err_code(e, CODE_VOLUME_STATE, "%s: %s", path, strerrorname_np(errno));
+	return 0;
+}
