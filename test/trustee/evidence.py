@@ -95,7 +95,7 @@ def verify_tpm(evidence, digest, trusted, init_digest=None, expect_pcr8=None):
     return claims | {"ak_public": ak_text, "init_data": values[8].hex(), "report_data": nonce.hex()}
 
 
-def verify_additional(text, digest):
+def verify_additional(text, digest, trusted=()):
     """The string of additional evidence: a map of device to evidence, or empty."""
     if text == "":
         return {}
@@ -103,6 +103,7 @@ def verify_additional(text, digest):
         items = parse_json(text)
     except ValueError as e:
         raise Refused(f"additional_evidence: {e}") from None
-    if not isinstance(items, dict) or set(items) - {"sampledevice"}:
-        raise Refused("additional_evidence: only sampledevice can be verified here")
-    return {name: verify_sample(item, digest, svn="2") for name, item in items.items()}
+    if not isinstance(items, dict) or set(items) - {"sampledevice", "tpm"}:
+        raise Refused("additional_evidence: only sampledevice and tpm can be verified here")
+    return {name: verify_tpm(item, digest, trusted) if name == "tpm" else
+            verify_sample(item, digest, svn="2") for name, item in items.items()}

@@ -7,6 +7,7 @@ import os
 import secrets
 from dataclasses import dataclass, field
 
+import azure
 import evidence
 import initdata
 import jwe
@@ -36,6 +37,7 @@ class Settings:
     deny: list = field(default_factory=list)
     expect_pcr8: bytes = None
     clock_offset: float = 0
+    roots: dict = field(default_factory=dict)  # of test hardware: azure.load_roots()
 
 
 class Kbs:
@@ -139,7 +141,7 @@ class Kbs:
         init = initdata.parse(body.get("init-data"))
         claims = self._verify(session.tee, primary, digest, init)
         devices = evidence.verify_additional(
-            extra, teekey.device_digest(session.hash, nonce, jwk))
+            extra, teekey.device_digest(session.hash, nonce, jwk), self.aks)
         runtime = {"nonce": nonce, "tee-pubkey": jwk, "additional-evidence": extra}
         return self.tokens.issue(session.tee, claims, runtime, init and init[1], devices, req.odd)
 
@@ -152,6 +154,8 @@ class Kbs:
         if tee == "tpm":
             return evidence.verify_tpm(primary, digest, self.aks, init and init[0],
                                        self.expect_pcr8)
+        if tee in azure.TYPES and self.settings.roots:
+            return azure.verify(tee, primary, digest, self.settings.roots, init and init[0])
         raise Refused(f"there is no verifier for {tee} here")
 
     # ---- resources

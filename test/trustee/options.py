@@ -70,6 +70,10 @@ def parser():
     g = p.add_argument_group("attestation")
     g.add_argument("--trusted-ak", metavar="FILE", action="append", default=[],
                    help="AKs to accept: base64 of the SPKI's DER, a line each, or one PEM")
+    g.add_argument("--amd-root", metavar="FILE",
+                   help="accept az-snp-vtpm of processors under this ARK and ASK (PEM, in this order)")
+    g.add_argument("--intel-root", metavar="FILE",
+                   help="accept az-tdx-vtpm of quoting enclaves under this root (PEM)")
     g.add_argument("--expect-pcr8", metavar="HEX", type=_pcr,
                    help="the only PCR 8 to accept, whether or not init-data is sent")
     g.add_argument("--hash", choices=teekey.HASHES,

@@ -11,6 +11,7 @@ import threading
 
 sys.dont_write_bytecode = True  # the source tree stays as it was
 
+import azure
 import misbehave
 import options
 import pki
@@ -29,7 +30,8 @@ def settings_of(args):
                     session_life=args.session_life, token_key=args.token_key,
                     resources=args.resources, policy=args.policy and read_text(args.policy),
                     allow_sample=args.allow_sample, deny=args.deny, expect_pcr8=args.expect_pcr8,
-                    clock_offset=args.clock_offset)
+                    clock_offset=args.clock_offset,
+                    roots=azure.load_roots(args.amd_root, args.intel_root))
 
 
 def write_whole(path, text):
