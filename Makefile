@@ -71,6 +71,8 @@ protos := $(wildcard agent/api/proto/*.proto)
 gen := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(protos))
 
 programs := $(B)/vouchsafed $(B)/vouchsafe $(B)/vouchsafe-oci $(B)/vouchsafe-rest $(B)/vouchsafe-teed
+# Beside vouchsafed, which starts it by its own place under native kata.
+programs += $(if $(wildcard mounts/volume/volume.c),$(B)/vouchsafe-mountd)
 unit_src := $(wildcard test/unit/*/test_*.c)
 units := $(patsubst test/unit/%.c,$(B)/unit/%,$(unit_src))
 fuzzers := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
@@ -132,6 +134,12 @@ $(B)/vouchsafe-rest: $(call obj,$(rest_src)) $(call archives_of,$(needs_api))
 teed_src := agent/daemon/vouchsafe-teed.c agent/daemon/teed_serve.c agent/daemon/sandbox.c
 $(B)/vouchsafe-teed: $(call obj,$(teed_src)) $(call archives_of,attester api base)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,base) -lseccomp -o $@
+
+# The only one with libcryptsetup; of the other rooms what measured rules need.
+mountd_src := agent/daemon/vouchsafe-mountd.c agent/daemon/mountd_serve.c agent/daemon/mountd_rules.c agent/daemon/sandbox.c
+mountd_rooms := volume setup initdata api crypto base
+$(B)/vouchsafe-mountd: $(call obj,$(mountd_src)) $(call archives_of,$(mountd_rooms))
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(mountd_rooms)) -lseccomp -o $@
 
 # --- unit tests: one binary a file, linked with only what its room may use ----
 define unit_rule

@@ -2,6 +2,7 @@
 #ifndef API_CDH_H
 #define API_CDH_H
 
+#include "agent/api/secure_mount.h"
 #include "agent/api/service.h"
 
 /*
@@ -10,7 +11,7 @@
  *   api.SealedSecretService/UnsealSecret     served
  *   api.GetResourceService/GetResource       served
  *   keyprovider.KeyProviderService/UnWrapKey served
- *   api.SecureMountService/SecureMount       13 volume.not-built
+ *   api.SecureMountService/SecureMount       served (secure_mount.h)
  *   api.ImagePullService/PullImage           13 image.not-built, or handed on (backend.pull_image)
  *   keyprovider.KeyProviderService/WrapKey   declared, 5, as upstream
  *
@@ -42,6 +43,12 @@ struct cdh_backend {
 	 */
 	int (*unwrap_key)(void *ctx, struct view request, struct deadline d, struct secret *out,
 			  struct err *e);
+	/*
+	 * Open and mount a volume.
+	 * name  as of unseal
+	 */
+	int (*secure_mount)(void *ctx, const struct secure_mount *m, const char *name,
+			    struct deadline d, struct err *e);
 	/*
 	 * Optional: hand PullImage on to another data hub. request and *reply are the encoded
 	 * messages. Returns CDH_NOT_HERE when measured configuration names none.

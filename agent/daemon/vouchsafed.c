@@ -13,6 +13,7 @@
 #include "agent/daemon/vouchsafed_serve.h"
 #include "agent/daemon/vouchsafed_store.h"
 #include "agent/daemon/vouchsafed_teed.h"
+#include "agent/daemon/vouchsafed_volume.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -213,8 +214,10 @@ static int open_guest(struct guest *g, const struct role_options *o, struct err 
 	if ((r = guest_open_image(g, e)) < 0 || (r = teed_fork(g, e)) < 0 ||
 	    (r = guest_open_platform(g, e)) < 0 ||
 	    (r = make_folders(g, e)) < 0 ||
-	    (r = make_folder_of(g, o->socket ? o->socket : GUEST_AA_SOCKET, e)) < 0 ||
-	    (r = sandbox_drop(e)) < 0 || (r = sandbox_syscalls(e)) < 0 ||
+	    (r = make_folder_of(g, o->socket ? o->socket : GUEST_AA_SOCKET, e)) < 0)
+		return r;
+	volume_prepare(g->root, o->role == ROLE_BOTH, o->role == ROLE_CDH);
+	if ((r = sandbox_drop(e)) < 0 || (r = sandbox_syscalls(e)) < 0 ||
 	    (r = guest_open_initdata(g, e)) < 0 ||
 	    (r = role_check_digest(o, digest_view(&g->initdata.digest), e)) < 0 ||
 	    (r = guest_open_config(g, e)) < 0)
@@ -251,6 +254,7 @@ static int open_service(struct service *s, struct guest *g, struct listen_fds *h
 	    (o->role != ROLE_CDH && (r = serve_aa_open(&s->aa, g, e)) < 0) ||
 	    (r = open_server(s, g, e)) < 0)
 		return r;
+	s->cdh.mountd = volume_link();
 	s->cdh_backend = serve_backend(&s->cdh);
 	cdh_methods(s->cdh_methods, &s->cdh_backend);
 	s->aa_backend = serve_aa_backend(&s->aa);

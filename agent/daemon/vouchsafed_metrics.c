@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 static _Atomic uint64_t done[COUNTED_KINDS], failures[CODE_COUNT];
-static struct histogram quotes;
+static struct histogram quotes, volumes;
 
 /* The guest's attester with a clock around its evidence. */
 static struct attester timed;
@@ -19,6 +19,11 @@ void count(enum counted what)
 void count_failure(const struct err *e)
 {
 	atomic_fetch_add(&failures[e->code < CODE_COUNT ? e->code : CODE_INTERNAL_BUG], 1);
+}
+
+void count_volume_ms(int64_t ms)
+{
+	histogram_add(&volumes, ms);
 }
 
 static int timed_evidence(const struct attester_env *env, struct view report_data, char **json,
@@ -146,6 +151,7 @@ static void put_done(struct buf *out)
 		[COUNTED_TOKEN_KBS] = { "vouchsafe_tokens_total", "Tokens given to callers, by type.", "type", "kbs" },
 		[COUNTED_TOKEN_COCO_AS] = { "vouchsafe_tokens_total", NULL, "type", "coco_as" },
 		[COUNTED_EVENT] = { "vouchsafe_events_total", "Events measured into a register.", NULL, NULL },
+		[COUNTED_VOLUME] = { "vouchsafe_volumes_opened_total", "Encrypted volumes opened for callers.", NULL, NULL },
 	};
 
 	for (size_t i = 0; i < COUNTED_KINDS; i++) {
@@ -155,6 +161,8 @@ static void put_done(struct buf *out)
 			    rows[i].label ? LABEL(rows[i].label, rows[i].value) : NULL,
 			    atomic_load(&done[i]));
 	}
+	metrics_histogram(out, "vouchsafe_volume_seconds", "Opening volumes, key and file system included.",
+			  &volumes);
 	metrics_begin(out, "vouchsafe_failures_total", METRICS_COUNTER,
 		      "Calls that failed, by code; vouchsafe explain CODE says what it means.");
 	for (size_t i = 0; i < CODE_COUNT; i++) {

@@ -24,12 +24,16 @@ enum counted {
 	COUNTED_TOKEN_KBS,
 	COUNTED_TOKEN_COCO_AS,
 	COUNTED_EVENT,
+	COUNTED_VOLUME,
 	COUNTED_KINDS
 };
 
 /* From any thread. */
 void count(enum counted what);
 void count_failure(const struct err *e);
+
+/* How long opening a volume took, done or not. */
+void count_volume_ms(int64_t ms);
 
 /* Measure how long evidence takes from here on. Before *g serves anybody. */
 void count_quotes(struct guest *g);

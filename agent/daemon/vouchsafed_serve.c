@@ -4,6 +4,7 @@
 #include "agent/base/log.h"
 #include "agent/daemon/vouchsafed_aa.h"
 #include "agent/daemon/vouchsafed_metrics.h"
+#include "agent/daemon/vouchsafed_volume.h"
 #include "agent/secrets/keyprovider.h"
 #include "agent/setup/offline.h"
 
@@ -210,6 +211,7 @@ struct cdh_backend serve_backend(struct serve *s)
 		.unseal_cached = unseal_cached,
 		.get_resource = get_resource,
 		.unwrap_key = unwrap_key,
+		.secure_mount = serve_volume,
 		.pull_image = pull_image,
 		.failed = serve_failed,
 		.ctx = s,

@@ -3,6 +3,7 @@
 #define DAEMON_VOUCHSAFED_SERVE_H
 
 #include "agent/api/cdh.h"
+#include "agent/api/mountd.h"
 #include "agent/secrets/cache.h"
 #include "agent/setup/guest.h"
 
@@ -16,6 +17,7 @@ struct serve {
 	struct sealed_rules rules;
 	pthread_mutex_t key_lock; /* held while a signing key is read */
 	char credential_dir[512];
+	struct mountd_link mountd; /* set before serve_backend()'s callbacks are called */
 };
 
 /* Errors: ERR_NOMEM. */

@@ -184,13 +184,13 @@ def cdh__unwrap_key__every_shared_request():
             fails(5, "is not supported", c.call, "keyprovider.KeyProviderService", "WrapKey", b"")
 
 
-def cdh__pull_and_mount__say_what_is_missing():
+def cdh__pull_and_bad_mount__say_what_is_wrong():
     with World(BUILD) as w:
         w.up()
         with cdh(w) as c:
             fails(13, "[CDH] [ERROR]: Image Pull error: image.not-built", c.call, "api.ImagePullService", "PullImage",
                   ttrpc.field(1, b"busybox"))
-            fails(13, "[CDH] [ERROR]: Secure Mount failed: volume.not-built", c.call, "api.SecureMountService",
+            fails(13, "[CDH] [ERROR]: Secure Mount failed: volume.type-unsupported", c.call, "api.SecureMountService",
                   "SecureMount", b"")
 
 
@@ -300,7 +300,7 @@ def main():
         aa__coco_as_token__is_the_services_answer,
         aa__extend__off_on_and_bad_content,
         cdh__unwrap_key__every_shared_request,
-        cdh__pull_and_mount__say_what_is_missing,
+        cdh__pull_and_bad_mount__say_what_is_wrong,
         cdh__pull_image_delegate__gets_the_request_as_it_is,
         cdh__credentials__are_written_to_memory_and_refused_on_disk,
         cdh__two_hundred_unseals_on_one_connection_while_one_stalls__all_answered,

@@ -55,8 +55,8 @@ is "unknown service" "$(py "$sock" raw no.Such Foo 2>&1)" "status 3: no.Such ser
 is "unknown method" "$(py "$sock" raw api.GetResourceService Foo 2>&1)" "status 12: Foo method"
 is "WrapKey" "$(py "$sock" raw keyprovider.KeyProviderService WrapKey 2>&1)" \
 	"status 5: /keyprovider.KeyProviderService/WrapKey is not supported"
-is "SecureMount" "$(py "$sock" raw api.SecureMountService SecureMount 2>&1 | cut -c1-63)" \
-	"status 13: [CDH] [ERROR]: Secure Mount failed: volume.not-built"
+is "SecureMount" "$(py "$sock" raw api.SecureMountService SecureMount 2>&1 | cut -c1-70)" \
+	"status 13: [CDH] [ERROR]: Secure Mount failed: volume.type-unsupported"
 is "PullImage" "$(py "$sock" raw api.ImagePullService PullImage 2>&1 | cut -c1-59)" \
 	"status 13: [CDH] [ERROR]: Image Pull error: image.not-built"
 is "UnWrapKey" "$(py "$sock" raw keyprovider.KeyProviderService UnWrapKey 0a0378797a | hex)" 0a052d3a78797a
