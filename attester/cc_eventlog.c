@@ -58,7 +58,7 @@ static int take_firmware(struct buf *out, struct view ccel, struct err *e)
 /* Not of the log but of this program or machine: reported, never taken for a reason. */
 static bool is_ours(int r)
 {
-	return r == -ERR_NOMEM || r == -ERR_CRYPTO || r == -ERR_SYSTEM || r == -ERR_INTERNAL;
+	return r == -ERR_NOMEM || r == -ERR_CRYPTO || r == -ERR_INTERNAL;
 }
 
 static int leave_out(int r, const struct err *cause, char *why, struct err *e)
@@ -119,13 +119,13 @@ static int read_below(struct buf *out, int root_fd, const char *path, struct err
 			*e = cause;
 		return fd;
 	}
-	return fs_read_fd(out, fd, CC_EVENTLOG_MAX, path, e);
+	return fs_read_fd(out, fd, out->max, path, e);
 }
 
 int cc_eventlog_why(struct buf *log, const struct attester_env *env,
 		    const uint8_t rtmr[TEE_RTMRS][TEE_DIGEST], char *why, struct err *e)
 {
-	cleanup_buf struct buf ccel = BUF_MAX(CC_EVENTLOG_MAX), aael = BUF_MAX(CC_EVENTLOG_MAX);
+	cleanup_buf struct buf ccel = BUF_MAX(TCG2_LOG_MAX), aael = BUF_MAX(EVENTLOG_MAX);
 	struct err cause = { 0 };
 	int r = read_below(&ccel, env->root_fd, CC_EVENTLOG_PATH, &cause);
 

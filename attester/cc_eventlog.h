@@ -19,7 +19,7 @@
  * RTMRs of the quote; without a log it goes on (and the policy sees no events). So the log is
  * replayed here first, and left out when it would sink the evidence.
  */
-#define CC_EVENTLOG_MAX  TCG2_LOG_MAX
+#define CC_EVENTLOG_MAX  (700u << 10) /* bytes; as base64 it fits into EVIDENCE_MAX beside a quote */
 #define CC_EVENTLOG_PATH "/sys/firmware/acpi/tables/data/CCEL"
 #define CC_WHY_MAX       240
 
@@ -30,8 +30,8 @@
  * env   only root_fd is used
  * rtmr  RTMR0..3 as the quote has them
  *
- * Errors: ERR_NOMEM, ERR_CRYPTO, what reading a file that is there meets (ERR_SYSTEM). A log that
- * is absent, malformed or does not fit is no error.
+ * Errors: ERR_NOMEM, ERR_CRYPTO. A log that is absent, cannot be read, is malformed or does not fit
+ * is no error. The kernel gives CCEL to root alone (0400): tmpfiles hands it to the daemon's group.
  */
 int cc_eventlog(struct buf *log, const struct attester_env *env,
 		const uint8_t rtmr[TEE_RTMRS][TEE_DIGEST], struct err *e) MUST_CHECK;

@@ -75,7 +75,7 @@ static int check_schema(struct initdata *d, struct err *e)
 		return r;
 	if (hash_by_name(&d->alg, algorithm, NULL) < 0)
 		return err_code(e, CODE_INITDATA_ALGORITHM,
-				"algorithm is \"%.40s\", want sha256, sha384 or sha512",
+				"algorithm is \"%.40s\", want sha256, sha384, sha512 or sm3",
 				shown(algorithm));
 	return check_data(d->toml, e);
 }

@@ -284,7 +284,7 @@ int isolated_check_parsed(struct isolated *in, struct err *e)
 	memcpy(&reply, head.p, sizeof reply);
 	if (reply.err.kind != ERR_OK)
 		return child_error(&reply.err, e);
-	if (reply.alg > HASH_SHA512)
+	if (reply.alg > HASH_SM3)
 		return nonsense(e);
 	in->alg = (enum hash_alg)reply.alg;
 	for (int f = 0; f < DELIVER_FILES; f++) {
@@ -344,7 +344,7 @@ int isolated_load(struct isolated *out, const struct isolated_input *input, stru
 	int r;
 
 	/* libcrypto reads its configuration at first use, which the children may not. */
-	for (int a = HASH_SHA256; a <= HASH_SHA512; a++) {
+	for (int a = HASH_SHA256; a <= HASH_SM3; a++) {
 		r = digest_of(&warm, (enum hash_alg)a, view_str(""), e);
 		if (r < 0)
 			return r;

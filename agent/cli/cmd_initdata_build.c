@@ -193,7 +193,7 @@ int initdata_build(int argc, char **argv)
 		{ "--vouchsafe", NULL, &own, "FILE  vouchsafe.toml: vouchsafe's own settings" },
 		{ "--data", NULL, &data, "KEY=FILE   another key; may be given many times" },
 		{ "--algorithm", NULL, &algorithm,
-		  "NAME  digest: sha256 (default), sha384 or sha512" },
+		  "NAME  digest: sha256 (default), sha384, sha512 or sm3" },
 		{ "--encode", &encode, NULL, "         print base64 of gzip" },
 		{ "--image", NULL, &image, "FILE      also write native kata's initdata disk" },
 	};
@@ -222,7 +222,7 @@ int initdata_build(int argc, char **argv)
 		if ((r = add(&all, more.m[i].key, more.m[i].key_len, more.m[i].file)) >= 0)
 			return r;
 	if (hash_by_name(&alg, view_str(algorithm), NULL) < 0)
-		return cli_usage("initdata build", "--algorithm %s: want sha256, sha384 or sha512",
+		return cli_usage("initdata build", "--algorithm %s: want sha256, sha384, sha512 or sm3",
 				 algorithm);
 	r = build(algorithm, &all, encode, image, &e);
 	return r < 0 ? cli_fail(&e, false) : r;

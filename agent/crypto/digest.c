@@ -12,6 +12,7 @@ static const struct {
 	[HASH_SHA256] = { "sha256", 32, EVP_sha256 },
 	[HASH_SHA384] = { "sha384", 48, EVP_sha384 },
 	[HASH_SHA512] = { "sha512", 64, EVP_sha512 },
+	[HASH_SM3] = { "sm3", 32, EVP_sm3 },
 };
 
 const char *hash_name(enum hash_alg a)
@@ -32,7 +33,7 @@ int hash_by_name(enum hash_alg *out, struct view name, struct err *e)
 			return 0;
 		}
 	}
-	return err_set(e, ERR_UNSUPPORTED, "hash algorithm \"%.*s\", want sha256, sha384 or sha512",
+	return err_set(e, ERR_UNSUPPORTED, "hash algorithm \"%.*s\", want sha256, sha384, sha512 or sm3",
 		       VIEW_ARG(name));
 }
 

@@ -5,8 +5,8 @@
 #include "agent/base/err.h"
 #include "agent/base/mem.h"
 
-/* SHA-2 digests, and random bytes. */
-enum hash_alg { HASH_SHA256, HASH_SHA384, HASH_SHA512 };
+/* SHA-2 and SM3 digests, and random bytes. */
+enum hash_alg { HASH_SHA256, HASH_SHA384, HASH_SHA512, HASH_SM3 };
 
 #define DIGEST_MAX 64
 
@@ -15,7 +15,7 @@ struct digest {
 	size_t len; /* 32, 48 or 64 */
 };
 
-/* "sha256", "sha384", "sha512". */
+/* "sha256", "sha384", "sha512", "sm3". */
 const char *hash_name(enum hash_alg a);
 size_t hash_len(enum hash_alg a);
 

@@ -110,7 +110,7 @@ def build__wrong_inputs__say_which():
             (["--policy", f["latin1"]], 65, "latin1 is not UTF-8"),
             (["--policy", w.tmp / "none"], 66, "not there"),
             (["--policy", f["big"]], 65, "initdata.too-large"),
-            (["--algorithm", "sha-256"], 64, "want sha256, sha384 or sha512"),
+            (["--algorithm", "sha-256"], 64, "want sha256, sha384, sha512 or sm3"),
             (["--data", "x"], 64, "want KEY=FILE"),
             (["--data", f"={f['good']}"], 64, "want KEY=FILE"),
             (["--data", f"aa.toml={f['good']}", "--aa", f["good"]], 64, "the key aa.toml is given twice"),

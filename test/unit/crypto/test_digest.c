@@ -55,7 +55,7 @@ TEST(hash_by_name__exact_names_only)
 	CHECK_INT(a, HASH_SHA384);
 	CHECK_ERR(hash_by_name(&a, view_str("SHA256"), &e), ERR_UNSUPPORTED, e, "\"SHA256\"");
 	CHECK_ERR(hash_by_name(&a, view_str("sha-256"), &e), ERR_UNSUPPORTED, e, "sha384");
-	CHECK_ERR(hash_by_name(&a, view_str("sm3"), &e), ERR_UNSUPPORTED, e, "sm3");
+	CHECK_ERR(hash_by_name(&a, view_str("sm4"), &e), ERR_UNSUPPORTED, e, "sm4");
 	CHECK_ERR(hash_by_name(&a, (struct view){ NULL, 0 }, &e), ERR_UNSUPPORTED, e, "want");
 	CHECK_INT(a, HASH_SHA384);
 }
@@ -72,7 +72,7 @@ TEST(random_bytes__two_runs__differ)
 	CHECK_ERR(random_bytes(a, SIZE_MAX, &e), ERR_CRYPTO, e, "allowed");
 }
 
-/* Source: vectors/trustee/derived/report-data.json; sm3 is none of ours. */
+/* Source: vectors/trustee/derived/report-data.json. */
 TEST(digest_of__trustee_report_data__matches_vectors)
 {
 	struct json *doc = vector_json(test_shared("trustee/derived/report-data.json"));
@@ -99,4 +99,20 @@ TEST(digest_of__trustee_report_data__matches_vectors)
 	}
 	CHECK(checked >= 9);
 	json_free(doc);
+}
+
+TEST(digest_of__sm3__is_the_standards_example)
+{
+	/* GB/T 32905-2016, appendix A.1. */
+	static const char want[] = "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0";
+	enum hash_alg alg = HASH_SHA256;
+	struct digest d;
+	char hex[2 * DIGEST_MAX + 1];
+
+	CHECK_INT(hash_by_name(&alg, view_str("sm3"), NULL), 0);
+	CHECK_INT(alg, HASH_SM3);
+	CHECK_INT(digest_of(&d, alg, view_str("abc"), NULL), 0);
+	CHECK_INT(d.len, 32);
+	enc_hex_str(hex, digest_view(&d));
+	CHECK(strcmp(hex, want) == 0);
 }
