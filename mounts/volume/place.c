@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mounts/volume/place.h"
 
+#include "agent/base/enc.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -25,6 +27,11 @@ int place_normal(char out[PLACE_PATH], const char *path, struct err *e)
 	if (path[0] != '/' || n < 2 || n >= PLACE_PATH)
 		return err_code(e, CODE_VOLUME_MOUNT_POINT, "\"%.100s\": want an absolute path of 2 to %d bytes",
 				path, PLACE_PATH - 1);
+	if (!enc_is_utf8((struct view){ (const uint8_t *)path, n }))
+		return err_code(e, CODE_VOLUME_MOUNT_POINT, "the path is not UTF-8");
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)path[i] < ' ' || path[i] == 0x7f)
+			return err_code(e, CODE_VOLUME_MOUNT_POINT, "the path has a control character");
 	for (size_t i = 0; i < n;) {
 		size_t len = strcspn(path + i + 1, "/");
 

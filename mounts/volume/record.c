@@ -11,7 +11,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define RECORD_MAX 4096u
+#define RECORD_MAX 8192u
 #define NAME_MAX_  (VOLUME_MAPPER_MAX - 4) /* dm-integrity's mapping is called NAME_dif */
 #define SUFFIX     ".json"
 
