@@ -217,8 +217,10 @@ static int connect_to(int *out, const char *path, struct deadline d, struct err 
 		if (errno == EINTR)
 			continue;
 		if (errno != EAGAIN || deadline_left_ms(d) == 0) {
+			enum err_code code = errno == EACCES ? CODE_VOLUME_PEER_DENIED : CODE_VOLUME_MOUNTD;
+
 			(void)err_sys(e, errno, "connect to %s", path);
-			return err_wrap_code(e, CODE_VOLUME_MOUNTD, "no connection");
+			return err_wrap_code(e, code, "no connection");
 		}
 		(void)nanosleep(&pause, NULL);
 	}

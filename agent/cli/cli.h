@@ -86,6 +86,7 @@ int cmd_token(int argc, char **argv);
 int cmd_get_resource(int argc, char **argv);
 int cmd_unseal(int argc, char **argv);
 int cmd_metrics(int argc, char **argv);
+int cmd_volume(int argc, char **argv);
 int cmd_reference_values(int argc, char **argv);
 
 /* --root DIR as given before the command (development builds only), else "". */

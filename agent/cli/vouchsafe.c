@@ -23,6 +23,7 @@ static const struct {
 	{ "evidence", cmd_evidence, "print evidence of this guest; verify and show what is in a file" },
 	{ "reference-values", cmd_reference_values, "what to register at Trustee for a guest" },
 	{ "token", cmd_token, "get an attestation token" },
+	{ "volume", cmd_volume, "list, open and close encrypted volumes" },
 	{ "metrics", cmd_metrics, "print vouchsafed's counters (Prometheus)" },
 	{ "explain", cmd_explain, "say what an error code means and what to do" },
 };
