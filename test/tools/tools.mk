@@ -18,3 +18,14 @@ tools += $(B)/tools/ttrpc_echo
 $(B)/tools/ttrpc_echo: $(B)/test/tools/ttrpc_echo.o $(call archives_of,$(needs_api))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_api)) -o $@
+# The devices of a TEE guest as a file system.
+tools += $(B)/tools/tee_devices
+$(B)/tools/tee_devices: $(call obj,test/devices/devices.c test/devices/report.c) $(call archives_of,base)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,base) -lcrypto -lfuse3 -o $@
+$(B)/test/devices/devices.o: std += -I/usr/include/fuse3
+
+tools += $(B)/tools/volume_tool
+$(B)/tools/volume_tool: $(B)/test/tools/volume_tool.o $(call archives_of,$(needs_volume))
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_volume)) -o $@
