@@ -175,7 +175,7 @@ static int read_spec(struct job *j, struct err *e)
 }
 
 /* The volume on this device that is open already, or NULL. */
-static const struct record *on_device(const struct records *all, const struct device *d)
+static struct record *on_device(const struct records *all, const struct device *d)
 {
 	for (size_t i = 0; i < all->n; i++)
 		if (all->p[i].major == d->major && all->p[i].minor == d->minor)
@@ -328,15 +328,16 @@ static int open_again(struct job *j, const struct record *was, struct err *e)
 
 static int open_locked(struct job *j, const struct records *all, struct err *e)
 {
-	const struct record *was = on_device(all, &j->device);
+	struct record *was = on_device(all, &j->device);
 	int r;
 
 	/* Closed by another hand (the forwarder of peer pods runs cryptsetup itself): forget it. */
 	if (was && !luks_is_active(was->mapper)) {
 		r = undo(j->rules, was, e);
-		was = NULL;
 		if (r < 0)
 			return r;
+		was->mapper[0] = '\0';
+		was = NULL;
 	}
 	if (was && was->open)
 		return open_again(j, was, e);
