@@ -246,8 +246,9 @@ static int read_first(struct tcg2_log *log, struct err *e)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "boot log whose first record is no Spec ID event: the old format, or "
 			       "no boot log");
-	if (le32(log->raw.p) != 0 || !all_zero(view_at(log->raw, 8, 20)))
-		return bad(0, "register and digest of the Spec ID event are not zero", e);
+	/* EDK2 names register 1 in a TD's log. The record extends nothing. */
+	if (le32(log->raw.p) > 1 || !all_zero(view_at(log->raw, 8, 20)))
+		return bad(0, "the Spec ID event has a digest or another register than 0 or 1", e);
 	size = le32(log->raw.p + 28);
 	if (log->raw.len - HEAD < size)
 		return bad(0, "its event data reach beyond the log", e);

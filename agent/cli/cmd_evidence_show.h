@@ -4,6 +4,7 @@
 
 #include "agent/cli/facts.h"
 #include "agent/verify/evidence.h"
+#include "attester/tcg2.h"
 
 /* The boot log in `vouchsafe evidence show`, beside the registers of the evidence. */
 
@@ -18,5 +19,11 @@ struct show_log {
 
 /* What the log says: how the guest was booted, and the events of each register. */
 void show_boot(struct facts *f, const struct evidence *ev, const struct show_log *with);
+
+/*
+ * What the log says of a unified kernel image: its sections, Secure Boot, and the command line and
+ * verity root hash where cmdline is the measured one.
+ */
+void show_uki(struct facts *f, const struct tcg2_log *log, enum hash_alg alg, struct view cmdline);
 
 #endif

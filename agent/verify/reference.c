@@ -189,6 +189,48 @@ static int add_xfam(struct references *out, const struct tdx_quote *q, struct er
 	return add_hex(out, "xfam", tdx_xfam(q), e);
 }
 
+static int add_event(struct references *out, const char *name, const struct tcg2_event *ev,
+		     struct err *e)
+{
+	VALUE(b);
+	for (size_t i = 0; i < out->n; i++)
+		if (strcmp(out->list[i].name, name) == 0)
+			return 0;
+	buf_putc(&b, '"');
+	enc_hex(&b, tcg2_digest(ev, HASH_SHA384));
+	buf_putc(&b, '"');
+	return add(out, name, true, &b, e);
+}
+
+/*
+ * Kernel and its parameters of a direct boot (kata): the policy finds these events in the log that
+ * came with the quote. A log that cannot be read gives none; verification says why.
+ */
+static int add_direct_boot(struct references *out, const struct evidence *ev, struct err *e)
+{
+	struct tcg2_registers regs;
+	struct tcg2_event event;
+	struct tcg2_log log;
+	size_t at;
+	int r = 0;
+
+	if (ev->eventlog.len == 0 ||
+	    verify_log_open(&log, &regs, buf_view(&ev->eventlog), ev, NULL) < 0)
+		return 0;
+	at = log.first;
+	while (r == 0 && tcg2_next(&event, &log, &at) == 1) {
+		cleanup_buf struct buf path = BUF_MAX(TCG2_WORDS_MAX);
+		struct tcg2_tag tag;
+
+		if (event.type == TCG2_EV_EFI_BOOT_SERVICES_APPLICATION &&
+		    tcg2_image_path(&path, &event) && strstr(buf_str(&path), "File(kernel)"))
+			r = add_event(out, "tdvfkernel", &event, e);
+		else if (tcg2_tag(&tag, &event) && tag.id == TCG2_TAG_LOAD_OPTIONS)
+			r = add_event(out, "tdvfkernelparams", &event, e);
+	}
+	return r;
+}
+
 static int of_tdx(struct references *out, const struct reference_source *src, struct err *e)
 {
 	const struct tdx_quote *q = &src->ev->tdx;
@@ -200,6 +242,8 @@ static int of_tdx(struct references *out, const struct reference_source *src, st
 		r = add_hex(out, "rtmr_2", q->td.rtmr[2], e);
 	if (r == 0)
 		r = add_xfam(out, q, e);
+	if (r == 0)
+		r = add_direct_boot(out, src->ev, e);
 	return r < 0 ? r : add_field(out, "mr_config_id", 48, q->td.mr_config_id, src->initdata, e);
 }
 

@@ -6,6 +6,7 @@
 #include "agent/crypto/x509.h"
 #include "agent/verify/evidence.h"
 #include "agent/verify/finding.h"
+#include "attester/tcg2.h"
 
 /*
  * What Trustee checks of evidence, without Trustee and without a network. verify_evidence() does
@@ -69,7 +70,14 @@ void verify_tpm(struct findings *f, const struct evidence *ev, const struct veri
 void verify_azure(struct findings *f, const struct evidence *ev, const struct verify_want *want);
 void verify_sample(struct findings *f, const struct evidence *ev, const struct verify_want *want);
 
-/* A boot log against the registers that the evidence vouches for. */
+/*
+ * Read a boot log as evidence of that platform has it, and replay it in the hash of its registers.
+ * Errors: as tcg2_open() and tcg2_replay().
+ */
+int verify_log_open(struct tcg2_log *out, struct tcg2_registers *regs, struct view raw,
+		    const struct evidence *ev, struct err *e) MUST_CHECK;
+
+/* A boot log against the registers that the evidence vouches for: "event-log". */
 void verify_log(struct findings *f, const struct evidence *ev, const struct verify_want *want);
 
 /*
