@@ -44,6 +44,7 @@ struct uki {
 	struct view file;
 	struct view part[UKI_PARTS]; /* content as the stub measures it; .p NULL: no such section */
 	unsigned stub; /* major version of systemd-stub, from .sdmagic; 0: not one of those */
+	bool profiles; /* several images in one file (.profile): what is measured depends on the choice */
 	size_t n_sections;
 	struct {
 		uint32_t offset, size; /* raw data in the file, by offset */
@@ -57,7 +58,8 @@ struct uki {
  * Cut a PE file. A kernel (bzImage with its EFI stub) is one too: it then has no parts.
  * out   set on success only
  * file  at most UKI_FILE_MAX bytes; must outlive *out
- * Errors: ERR_FORMAT (not PE32+, sizes and offsets that disagree, a part given twice), ERR_LIMIT.
+ * Errors: ERR_FORMAT (not PE32+, sizes and offsets that disagree, a part given twice), ERR_LIMIT,
+ * ERR_UNSUPPORTED (a part with a tail that is not in the file).
  */
 int uki_parse(struct uki *out, struct view file, struct err *e) MUST_CHECK;
 
@@ -70,7 +72,7 @@ int uki_authenticode(struct digest *out, const struct uki *u, enum hash_alg alg,
 
 /*
  * PCR 11 behind the stub, before any boot phase ("systemd-measure calculate --phase=:").
- * Errors: ERR_UNSUPPORTED (no stub, no kernel), ERR_CRYPTO.
+ * Errors: ERR_UNSUPPORTED (no stub, no kernel, several profiles), ERR_CRYPTO.
  */
 int uki_pcr11(struct digest *out, const struct uki *u, enum hash_alg alg,
 	      struct err *e) MUST_CHECK;
@@ -91,6 +93,7 @@ struct uki_boot {
 	enum hash_alg alg;
 	bool is_uki;                       /* the stub's sections are in the log */
 	struct digest content[UKI_PARTS];  /* of each section; .len 0: not measured */
+	struct digest load_options;        /* the kernel's own, of its command line; .len 0: none */
 	bool overridden;                   /* PCR 12: a command line or credentials from outside */
 	unsigned images;                   /* EFI applications measured into PCR 4 */
 	int secure_boot;                   /* 1 on, 0 off, -1: the log does not say */
@@ -109,7 +112,8 @@ int uki_from_log(struct uki_boot *out, const struct tcg2_log *log, enum hash_alg
 /*
  * *is: whether text, as the running kernel shows it (/proc/cmdline, with or without its newline),
  * is the content of the measured .cmdline section, allowing for the newline, NUL and spaces that
- * the stub and the kernel drop from its end. Errors: ERR_CRYPTO.
+ * the stub and the kernel drop from its end. Without a UKI: whether it is what the kernel's EFI stub
+ * measured as its load options (UTF-16). Errors: ERR_CRYPTO, ERR_LIMIT (over 16 KiB).
  */
 int uki_cmdline_is(bool *is, const struct uki_boot *b, struct view text, struct err *e) MUST_CHECK;
 
