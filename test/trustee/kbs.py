@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass, field
 
 import azure
+import bare
 import evidence
 import initdata
 import jwe
@@ -156,6 +157,8 @@ class Kbs:
                                        self.expect_pcr8)
         if tee in azure.TYPES and self.settings.roots:
             return azure.verify(tee, primary, digest, self.settings.roots, init and init[0])
+        if tee in bare.TEES and self.settings.roots:
+            return bare.verify(tee, primary, digest, self.settings.roots, init and init[0])
         raise Refused(f"there is no verifier for {tee} here")
 
     # ---- resources
