@@ -43,7 +43,7 @@ static const enum err_code general[ERR_KIND_COUNT] = {
 
 static const struct err_entry catalogue[CODE_COUNT] = {
 #define CODE(id, name_, kind_, side_, cause_, remedy_)                                             \
-	[CODE_##id] = { name_, ERR_##kind_, SIDE_##side_, cause_, remedy_ },
+	[CODE_##id] = { name_, ERR_##kind_, SIDE_##side_ },
 #include "agent/base/codes.def"
 #undef CODE
 };

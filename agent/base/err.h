@@ -63,6 +63,10 @@ struct err_entry {
 	const char *name; /* "kbs.policy-denied": stable for ever */
 	enum err_kind kind;
 	enum err_side side;
+};
+
+/* Its words, which are large: only programs that show them to a person link them. */
+struct err_words {
 	const char *cause;  /* one sentence: what it means when this appears */
 	const char *remedy; /* what to do about it */
 };
@@ -99,6 +103,7 @@ const char *err_side_name(enum err_side side);
 
 /* The catalogue's row. Never NULL; an unknown code gives that of "internal.bug". */
 const struct err_entry *err_entry(enum err_code code);
+const struct err_words *err_words(enum err_code code);
 
 /* Look a code up by its name. Returns it, or -1 when there is none. */
 int err_code_by_name(const char *name);

@@ -38,14 +38,14 @@ int cli_fail(const struct err *e, bool json)
 
 	if (!json) {
 		fprintf(stderr, "vouchsafe: %s: %s\n  side: %s. %s\n", c->name, e->msg,
-			err_side_name(c->side), c->remedy);
+			err_side_name(c->side), err_words(e->code)->remedy);
 		return cli_exit_of(e);
 	}
 	buf_printf(&b, "{\"error\":{\"code\":\"%s\",\"kind\":\"%s\",\"side\":\"%s\",\"message\":",
 		   c->name, err_kind_name(e->kind), err_side_name(c->side));
 	json_put_string(&b, view_str(e->msg));
 	buf_puts(&b, ",\"remedy\":");
-	json_put_string(&b, view_str(c->remedy));
+	json_put_string(&b, view_str(err_words(e->code)->remedy));
 	buf_puts(&b, "}}\n");
 	(void)cli_print(&b);
 	return cli_exit_of(e);

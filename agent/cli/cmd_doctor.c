@@ -53,7 +53,7 @@ static void print_text(struct buf *b, const struct doctor *d, bool colour)
 		if (f->has_code)
 			buf_printf(b, "      %-12s [%s, side: %s] %s\n", "",
 				   err_entry(f->code)->name, err_side_name(err_entry(f->code)->side),
-				   err_entry(f->code)->remedy);
+				   err_words(f->code)->remedy);
 	}
 }
 
@@ -70,7 +70,7 @@ static void print_json(struct buf *b, const struct doctor *d, bool healthy)
 			buf_printf(b, ",\"code\":\"%s\",\"side\":\"%s\",\"remedy\":",
 				   err_entry(f->code)->name,
 				   err_side_name(err_entry(f->code)->side));
-			json_put_string(b, view_str(err_entry(f->code)->remedy));
+			json_put_string(b, view_str(err_words(f->code)->remedy));
 		}
 		buf_putc(b, '}');
 	}

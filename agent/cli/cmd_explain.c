@@ -5,8 +5,10 @@
 
 #include <stdio.h>
 
-static void put_entry(struct buf *b, const struct err_entry *c, bool json)
+static void put_entry(struct buf *b, enum err_code code, bool json)
 {
+	const struct err_entry *c = err_entry(code);
+	const struct err_words *w = err_words(code);
 	char id[33];
 
 	log_message_id(id, c->name);
@@ -14,14 +16,14 @@ static void put_entry(struct buf *b, const struct err_entry *c, bool json)
 		buf_printf(b,
 			   "%s\n  means:      %s\n  whose side: %s\n  what to do: %s\n"
 			   "  journal:    %s\n",
-			   c->name, c->cause, err_side_name(c->side), c->remedy, id);
+			   c->name, w->cause, err_side_name(c->side), w->remedy, id);
 		return;
 	}
 	buf_printf(b, "{\"code\":\"%s\",\"kind\":\"%s\",\"side\":\"%s\",\"cause\":", c->name,
 		   err_kind_name(c->kind), err_side_name(c->side));
-	json_put_string(b, view_str(c->cause));
+	json_put_string(b, view_str(w->cause));
 	buf_puts(b, ",\"remedy\":");
-	json_put_string(b, view_str(c->remedy));
+	json_put_string(b, view_str(w->remedy));
 	buf_printf(b, ",\"message_id\":\"%s\"}", id);
 }
 
@@ -37,9 +39,10 @@ static int list(bool json)
 		if (json && i > CODE_OK + 1)
 			buf_putc(&b, ',');
 		if (json)
-			put_entry(&b, c, true);
+			put_entry(&b, (enum err_code)i, true);
 		else
-			buf_printf(&b, "%-28s %s\n", c->name, c->cause);
+			buf_printf(&b, "%-28s %s\n", c->name,
+				   err_words((enum err_code)i)->cause);
 	}
 	if (json)
 		buf_puts(&b, "]\n");
@@ -77,7 +80,7 @@ int cmd_explain(int argc, char **argv)
 		(void)err_set(&e, ERR_NOTFOUND, "no code \"%.60s\"; `vouchsafe explain` lists all", name);
 		return cli_fail(&e, json);
 	}
-	put_entry(&b, err_entry((enum err_code)code), json);
+	put_entry(&b, (enum err_code)code, json);
 	if (json)
 		buf_putc(&b, '\n');
 	return cli_print(&b);

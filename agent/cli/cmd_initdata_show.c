@@ -135,7 +135,7 @@ static void put_inspect_text(struct buf *out, const struct findings *f)
 	if (f->config_error.kind != ERR_OK) {
 		buf_printf(out, "problem      %s: ", err_name(&f->config_error));
 		cli_put_plain(out, view_str(f->config_error.msg));
-		buf_printf(out, "\n             %s\n", err_entry(f->config_error.code)->remedy);
+		buf_printf(out, "\n             %s\n", err_words(f->config_error.code)->remedy);
 		return;
 	}
 	buf_puts(out, "Trustee      ");

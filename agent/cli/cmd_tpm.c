@@ -192,7 +192,7 @@ static void put_show_text(struct buf *out, const struct where *w, struct tpm *t,
 		   buf_str(about), tpm_ak(t));
 	if (no_ak)
 		buf_printf(out, "AK:         none: %s: %s\n            %s\n", err_name(no_ak),
-			   no_ak->msg, err_entry(no_ak->code)->remedy);
+			   no_ak->msg, err_words(no_ak->code)->remedy);
 	else
 		buf_printf(out, "AK public:  %s\nAK SHA-256: %s\n", buf_str(&ak->base64),
 			   ak->sha256);

@@ -29,7 +29,7 @@ static void json_error(struct buf *b, const struct plan *p, const struct err *e)
 	buf_putc(b, ',');
 	put_member(b, "message", e->msg);
 	buf_putc(b, ',');
-	put_member(b, "remedy", err_entry(e->code)->remedy);
+	put_member(b, "remedy", err_words(e->code)->remedy);
 	buf_puts(b, "}");
 }
 
@@ -109,7 +109,7 @@ static void as_text(struct buf *b, const struct oci *o, const struct bundle *bun
 	}
 	if (e)
 		buf_printf(b, "refused: %s at %s: %s\n  %s\n", err_name(e),
-			   p->place[0] ? p->place : "config.json", e->msg, err_entry(e->code)->remedy);
+			   p->place[0] ? p->place : "config.json", e->msg, err_words(e->code)->remedy);
 }
 
 /* In a replica something odd is an error; explain only looks, so it says it here. */

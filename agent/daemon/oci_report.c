@@ -90,7 +90,7 @@ static bool to_log(const struct oci *o, const char *level, const char *message)
 static void public_text(char out[512], const struct err *e, const char *place)
 {
 	(void)snprintf(out, 512, "vouchsafe-oci: %s%s%s: %s", err_name(e), place[0] ? " at " : "",
-		       place, err_entry(e->code)->cause);
+		       place, err_words(e->code)->cause);
 }
 
 int oci_fail(const struct oci *o, const struct err *e, const char *place, int code)

@@ -8,9 +8,10 @@ TEST(err_catalogue__every_code__has_name_cause_remedy_and_is_unique)
 {
 	for (int i = 0; i < (int)CODE_COUNT; i++) {
 		const struct err_entry *c = err_entry((enum err_code)i);
+		const struct err_words *w = err_words((enum err_code)i);
 
-		CHECK(c->name && c->cause && c->remedy);
-		CHECK(strlen(c->cause) > 10 && strlen(c->remedy) > 10);
+		CHECK(c->name && w->cause && w->remedy);
+		CHECK(strlen(w->cause) > 10 && strlen(w->remedy) > 10);
 		CHECK(c->kind < ERR_KIND_COUNT);
 		CHECK_INT(err_code_by_name(c->name), i);
 		for (const char *p = c->name; *p; p++)
