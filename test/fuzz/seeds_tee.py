@@ -100,7 +100,7 @@ REPORTS = {
     "v3-genoa": dict(version=3, cpuid=(0x19, 0xA0, 2)),
     "v3-vlek-masked": dict(version=3, cpuid=(0x19, 0x11, 0), key_info=1 << 2 | 2, chip=bytes(64)),
     "v4-turin": dict(version=4, cpuid=(0x1A, 0x02, 1)),
-    "v5-turin": dict(version=5, cpuid=(0x1A, 0x11, 0), policy=2**64 - 1, plat=2**53 + 1,
+    "v5-turin": dict(version=5, cpuid=(0x1A, 0x11, 0), policy=2**64 - 1 - (1 << 19), plat=2**53 + 1,
                      mit=(2**63 + 5, 2**53 - 1)),
     "v5-genoa-debug": dict(version=5, cpuid=(0x19, 0x10, 0), policy=0xB0000, vmpl=3, mit=(1, 0)),
 }
