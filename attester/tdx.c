@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/enc.h"
 #include "agent/base/fs.h"
+#include "agent/base/log.h"
 #include "attester/attester.h"
+#include "attester/cc_eventlog.h"
+#include "attester/eventlog.h"
 #include "attester/le.h"
 #include "attester/tdx_guest.h"
 #include "attester/tdx_quote.h"
@@ -14,6 +17,8 @@ extern const struct attester attester_tdx;
 
 enum {
 	EVENT_PCR = 17, /* upstream's default: RTMR 3, which is there for what runs in the guest */
+	QUOTES = 3, /* for one evidence, while events are being measured */
+	LOG_MAX = 700 << 10, /* of the event log, bytes, so that evidence with it fits EVIDENCE_MAX */
 };
 
 static bool present(const struct attester_env *env, const char *path)
@@ -67,11 +72,62 @@ static int get_quote(const struct attester_env *env, const uint8_t data[TEE_DATA
 	return 0;
 }
 
+/* The log that belongs to the quote's registers, or none: Trustee takes evidence without. */
+static int get_log(const struct attester_env *env, const struct tdx_quote *q, struct buf *log,
+		   struct err *e)
+{
+	uint8_t rtmr[TEE_RTMRS][TEE_DIGEST];
+	struct err why;
+	int r;
+
+	for (size_t i = 0; i < TEE_RTMRS; i++)
+		memcpy(rtmr[i], q->td.rtmr[i].p, TEE_DIGEST);
+	buf_reset(log);
+	r = cc_eventlog(log, env, rtmr, &why);
+	if (r == -ERR_LIMIT) {
+		log_debug("no event log in evidence", "why=\"%s\"", why.msg);
+		buf_reset(log);
+		return 0;
+	}
+	if (r < 0 && e)
+		*e = why;
+	return r;
+}
+
+/* An event came between the quote and the log, or is on its way: both will fit a moment later. */
+static bool events_moved(const struct attester_env *env, const struct tdx_quote *q)
+{
+	uint8_t now[TEE_DIGEST];
+
+	for (unsigned i = 0; i < TEE_RTMRS; i++)
+		if (tdx_rtmr_read(env->root_fd, i, now, NULL) == 0 &&
+		    memcmp(now, q->td.rtmr[i].p, TEE_DIGEST) != 0)
+			return true;
+	return present(env, EVENTLOG_WAL);
+}
+
+static int get_quote_and_log(const struct attester_env *env, const uint8_t data[TEE_DATA],
+			     struct quote *q, struct buf *log, struct err *e)
+{
+	int r;
+
+	for (unsigned tries = QUOTES; tries > 0; tries--) {
+		quote_done(q);
+		*q = (struct quote){ 0 };
+		r = get_quote(env, data, q, e);
+		if (r < 0 || (r = get_log(env, &q->tdx, log, e)) < 0)
+			return r;
+		if (log->len > 0 || !events_moved(env, &q->tdx))
+			break;
+	}
+	return 0;
+}
+
 static int evidence(const struct attester_env *env, struct view report_data, char **json,
 		    struct err *e)
 {
 	cleanup_quote struct quote q = { 0 };
-	cleanup_buf struct buf text = BUF_MAX(EVIDENCE_MAX);
+	cleanup_buf struct buf text = BUF_MAX(EVIDENCE_MAX), log = BUF_MAX(LOG_MAX);
 	uint8_t data[TEE_DATA] = { 0 };
 	int r;
 
@@ -79,10 +135,17 @@ static int evidence(const struct attester_env *env, struct view report_data, cha
 		return err_set(e, ERR_USAGE, "report data of %zu bytes, allowed 1..%zu",
 			       report_data.len, sizeof data);
 	memcpy(data, report_data.p, report_data.len);
-	r = get_quote(env, data, &q, e);
+	r = get_quote_and_log(env, data, &q, &log, e);
 	if (r < 0)
 		return r;
-	buf_puts(&text, "{\"cc_eventlog\":null,\"quote\":\"");
+	buf_puts(&text, "{\"cc_eventlog\":");
+	if (log.len > 0) {
+		buf_putc(&text, '"');
+		enc_base64(&text, ENC_B64, buf_view(&log));
+		buf_puts(&text, "\",\"quote\":\"");
+	} else {
+		buf_puts(&text, "null,\"quote\":\"");
+	}
 	/* Without the zeros that a device's buffer has behind it. */
 	enc_base64(&text, ENC_B64, q.tdx.raw);
 	buf_puts(&text, "\"}");
