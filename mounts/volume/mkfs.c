@@ -193,18 +193,20 @@ static int zero_before_ext4(const char *device, uint64_t size, char *const *args
 			    struct deadline d, struct err *e)
 {
 	cleanup_buf struct buf said = BUF_MAX(MKFS_OUTPUT_MAX);
-	uint64_t block[BACKUPS_MAX];
+	uint64_t at[BACKUPS_MAX];
 	size_t found;
 	int r = run_mkfs(&said, VOLUME_EXT4, device, args, n, true, d, NULL, e);
 
 	if (r < 0)
 		return r;
-	found = mkfs_backups(block, BACKUPS_MAX, buf_str(&said));
+	found = mkfs_backups(at, BACKUPS_MAX, buf_str(&said));
 	for (size_t i = 0; i < found; i++) {
-		if (block[i] >= size / BLOCK)
-			return err_code(e, CODE_VOLUME_MKFS, "mkfs.ext4 names block %llu of a device of %llu",
-					(unsigned long long)block[i], (unsigned long long)(size / BLOCK));
-		r = device_zero(device, block[i] * BLOCK, BLOCK, d, NULL, NULL, e);
+		uint64_t from = at[i] / BLOCK * BLOCK;
+
+		if (size < BLOCK || from > size - BLOCK)
+			return err_code(e, CODE_VOLUME_MKFS, "mkfs.ext4 names byte %llu of a device of %llu",
+					(unsigned long long)at[i], (unsigned long long)size);
+		r = device_zero(device, from, BLOCK, d, NULL, NULL, e);
 		if (r < 0)
 			return r;
 	}

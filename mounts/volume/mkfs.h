@@ -49,7 +49,8 @@ int mkfs_merge(struct mkfs_words *out, char *const *args, size_t n, bool journal
 void mkfs_words_done(struct mkfs_words *w);
 
 /*
- * The block numbers behind "Superblock backups stored on blocks:" of mkfs.ext4's words.
+ * The block numbers behind "Superblock backups stored on blocks:" of mkfs.ext4's words, as offsets
+ * in bytes, with the size of a block that "… with N 4k blocks" says (4096 where nothing does).
  * Returns how many, at most max; 0 where there is no such line.
  */
 size_t mkfs_backups(uint64_t *out, size_t max, const char *text);

@@ -139,10 +139,22 @@ void mkfs_words_done(struct mkfs_words *w)
 	*w = (struct mkfs_words){ 0 };
 }
 
+/* "Creating filesystem with 51200 1k blocks and …" */
+static uint64_t block_size(const char *text)
+{
+	const char *p = strstr(text, "k blocks");
+	uint64_t k = 0, unit = 1;
+
+	for (; p && p > text && p[-1] >= '0' && p[-1] <= '9' && unit <= 1000; p--, unit *= 10)
+		k += (uint64_t)(p[-1] - '0') * unit;
+	return k > 0 ? k * 1024 : 4096;
+}
+
 size_t mkfs_backups(uint64_t *out, size_t max, const char *text)
 {
 	static const char line[] = "Superblock backups stored on blocks:";
 	const char *p = strstr(text, line);
+	uint64_t size = block_size(text);
 	size_t n = 0;
 
 	if (!p)
@@ -152,8 +164,10 @@ size_t mkfs_backups(uint64_t *out, size_t max, const char *text)
 		if (*p < '0' || *p > '9')
 			break;
 		out[n] = 0;
-		for (; *p >= '0' && *p <= '9' && out[n] < UINT64_MAX / 16; p++)
+		for (; *p >= '0' && *p <= '9' && out[n] < 1ull << 48; p++)
 			out[n] = out[n] * 10 + (uint64_t)(*p - '0');
+		p += strspn(p, "0123456789");
+		out[n] = __builtin_mul_overflow(out[n], size, &out[n]) ? UINT64_MAX : out[n];
 		n++;
 	}
 	return n;
