@@ -183,11 +183,11 @@ static int read_digests(struct tcg2_event *ev, const struct tcg2_log *log, size_
 		size = declared_size(log, id);
 		if (size == 0)
 			return bad(ev->offset, "a digest's algorithm is not declared", e);
-		if (left - 2 < size)
-			return bad(ev->offset, "it is cut short", e);
 		for (uint32_t k = 0; k < i; k++)
 			if (ev->digests[k].alg == id)
 				return bad(ev->offset, "it has two digests of one algorithm", e);
+		if (left - 2 < size)
+			return bad(ev->offset, "it is cut short", e);
 		ev->digests[i].alg = id;
 		ev->digests[i].bytes = view_at(log->raw, *at + 2, size);
 		*at += 2 + size;
