@@ -6,6 +6,7 @@
 #include "test/unit/attester/vector.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 
 /* A TEE's device that answers with what a test put there, and the data where a device puts it. */
@@ -57,6 +58,21 @@ static inline int fake_tee_extend(void *ctx, unsigned reg, const uint8_t digest[
 	return f->fails == CODE_OK ? 0 : err_code(e, f->fails, "the device said no");
 }
 
+static char fake_root_path[PATH_MAX];
+
+static inline int fake_root_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	(void)at;
+	return remove(path);
+}
+
+static inline void fake_root_gone(void)
+{
+	(void)nftw(fake_root_path, fake_root_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 /* An empty folder as the root of devices and files; it goes with the test's process. */
 static inline int fake_root(char path[PATH_MAX])
 {
@@ -65,6 +81,8 @@ static inline int fake_root(char path[PATH_MAX])
 
 	(void)snprintf(path, PATH_MAX, "%s/vouchsafe-tee-XXXXXX", tmp ? tmp : "/tmp");
 	CHECK(mkdtemp(path) != NULL);
+	(void)snprintf(fake_root_path, sizeof fake_root_path, "%s", path);
+	CHECK_INT(atexit(fake_root_gone), 0);
 	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	CHECK(fd >= 0);
 	return fd;
