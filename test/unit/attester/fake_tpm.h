@@ -2,6 +2,7 @@
 #ifndef TEST_ATTESTER_FAKE_TPM_H
 #define TEST_ATTESTER_FAKE_TPM_H
 
+#include "agent/crypto/digest.h"
 #include "test/unit/attester/vector.h"
 
 #include <arpa/inet.h>
@@ -19,7 +20,26 @@
  * A TPM on a socket that knows one key and one quote, both recorded, and can misbehave. One client
  * at a time, as swtpm. A thread of the test's process.
  */
-enum { CC_READ_PUBLIC = 0x173, CC_QUOTE = 0x158, CC_PCR_READ = 0x17e, CC_PCR_EXTEND = 0x182 };
+enum {
+	CC_READ_PUBLIC = 0x173,
+	CC_QUOTE = 0x158,
+	CC_PCR_READ = 0x17e,
+	CC_PCR_EXTEND = 0x182,
+	CC_GET_CAPABILITY = 0x17a,
+	CC_NV_READ_PUBLIC = 0x169,
+	CC_NV_READ = 0x14e,
+	CC_NV_WRITE = 0x137,
+	CC_NV_DEFINE = 0x12a,
+	CC_NV_UNDEFINE = 0x122,
+};
+
+/* An NV index of it. */
+struct fake_nv {
+	uint32_t index;      /* 0: none */
+	uint32_t attributes; /* OWNERREAD and OWNERWRITE where the owner may */
+	size_t size;         /* as NV_ReadPublic says */
+	struct buf bytes;    /* what is there */
+};
 
 struct fake_tpm {
 	struct recorded vector;
@@ -36,8 +56,16 @@ struct fake_tpm {
 	atomic_bool bad_block;       /* a well-formed signature by nobody */
 	void (*_Atomic raw)(int fd); /* answer every command in its own way */
 
+	/* Azure's things; set before the first command. */
+	struct buf public;     /* the AK's TPMT_PUBLIC instead of the recorded one; empty: that */
+	const char *ak_handle; /* 4 bytes; NULL: 81010002 */
+	struct fake_nv nv[2];
+	unsigned chunk;                         /* NV_BUFFER_MAX; 0: 1024 */
+	void (*on_nv_read)(struct fake_tpm *f); /* before a reading at offset 0 */
+
 	/* Counted. */
 	atomic_uint quotes, reads, extends, clients, commands;
+	atomic_uint nv_reads, nv_starts, nv_writes, nv_defines;
 };
 
 static inline void fake_u16(struct buf *b, unsigned x)
@@ -120,8 +148,115 @@ static inline void fake_quote(struct fake_tpm *f, struct buf *params)
 	}
 }
 
+static inline uint32_t fake_get32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* A name: SHA-256 with its algorithm before it. */
+static inline void fake_name(struct buf *out, struct view of)
+{
+	struct digest d;
+
+	CHECK_INT(digest_of(&d, HASH_SHA256, of, NULL), 0);
+	fake_u16(out, 34);
+	fake_u16(out, 0x0b);
+	buf_putv(out, digest_view(&d));
+}
+
+static inline void fake_read_public(struct fake_tpm *f, struct buf *params)
+{
+	if (f->public.len == 0) {
+		fake_hex(params, f->vector.doc, "public", false);
+		fake_hex(params, f->vector.doc, "name", true);
+		fake_hex(params, f->vector.doc, "qualified_name", true);
+		return;
+	}
+	fake_sized(params, buf_view(&f->public));
+	fake_name(params, buf_view(&f->public));
+	fake_name(params, buf_view(&f->public));
+}
+
+static inline struct fake_nv *fake_nv(struct fake_tpm *f, uint32_t index)
+{
+	for (size_t i = 0; i < ARRAY_LEN(f->nv); i++)
+		if (f->nv[i].index == index)
+			return &f->nv[i];
+	return NULL;
+}
+
+/* What NV commands answer; the code, or 0 with *params filled. n: bytes of the command. */
+static inline uint32_t fake_nv_command(struct fake_tpm *f, uint32_t cc, struct buf *params,
+				       const uint8_t *command, size_t n)
+{
+	struct fake_nv *nv = fake_nv(f, fake_get32(command + (cc == CC_NV_READ_PUBLIC ? 10 : 14)));
+	const uint8_t *end = command + n;
+	cleanup_buf struct buf public = BUF_MAX(64);
+	size_t size, offset;
+
+	if (cc == CC_NV_DEFINE) {
+		/* TPMS_NV_PUBLIC is last: index, hash, attributes, no policy, size. */
+		nv = fake_nv(f, 0);
+		CHECK(nv != NULL);
+		f->nv_defines++;
+		nv->index = fake_get32(end - 14);
+		nv->attributes = fake_get32(end - 8);
+		nv->size = (size_t)end[-2] << 8 | end[-1];
+		nv->bytes = BUF_MAX(4096);
+		return 0;
+	}
+	if (!nv)
+		return 0x18b;
+	switch (cc) {
+	case CC_NV_READ_PUBLIC:
+		fake_u32(&public, nv->index);
+		fake_u16(&public, 0x0b);
+		fake_u32(&public, nv->attributes);
+		fake_u16(&public, 0);
+		fake_u16(&public, (unsigned)nv->size);
+		fake_sized(params, buf_view(&public));
+		fake_name(params, buf_view(&public));
+		return 0;
+	case CC_NV_UNDEFINE:
+		buf_done(&nv->bytes);
+		*nv = (struct fake_nv){ 0 };
+		return 0;
+	case CC_NV_WRITE:
+		f->nv_writes++;
+		offset = (size_t)end[-2] << 8 | end[-1];
+		size = nv->size;
+		CHECK(offset == 0 && end - command > (ptrdiff_t)(size + 4));
+		CHECK(((size_t)end[-(ptrdiff_t)size - 4] << 8 | end[-(ptrdiff_t)size - 3]) == size);
+		buf_reset(&nv->bytes);
+		buf_put(&nv->bytes, end - size - 2, size);
+		return 0;
+	default:
+		f->nv_reads++;
+		size = (size_t)end[-4] << 8 | end[-3];
+		offset = (size_t)end[-2] << 8 | end[-1];
+		if (offset == 0) {
+			f->nv_starts++;
+			if (f->on_nv_read)
+				f->on_nv_read(f);
+		}
+		if (size > (f->chunk ? f->chunk : 1024))
+			return 0x1c4;
+		if (offset + size > nv->size)
+			return 0x146;
+		if (nv->bytes.len == 0)
+			return 0x14a;
+		if (offset > nv->bytes.len)
+			offset = nv->bytes.len;
+		if (size > nv->bytes.len - offset)
+			size = nv->bytes.len - offset;
+		fake_sized(params, (struct view){ nv->bytes.p + offset, size });
+		return 0;
+	}
+}
+
 /* The whole reply to one command, or a code. */
-static inline void fake_answer(struct fake_tpm *f, struct buf *reply, const uint8_t *command)
+static inline void fake_answer(struct fake_tpm *f, struct buf *reply, const uint8_t *command,
+			       size_t n)
 {
 	cleanup_buf struct buf params = BUF_MAX(4096);
 	uint32_t cc = (uint32_t)command[8] << 8 | command[9];
@@ -129,9 +264,12 @@ static inline void fake_answer(struct fake_tpm *f, struct buf *reply, const uint
 	uint32_t code = f->answer[cc & 511];
 
 	/* Also a command that is sent again is whole. */
-	CHECK(cc != CC_QUOTE || memcmp(command + 10, "\x81\x01\x00\x02", 4) == 0);
+	CHECK(cc != CC_QUOTE || memcmp(command + 10, f->ak_handle ? f->ak_handle : "\x81\x01\x00\x02", 4) == 0);
 	if (code != 0 && f->answer_times > 0 && --f->answer_times == 0)
 		f->answer[cc & 511] = 0;
+	if (code == 0 && (cc == CC_NV_READ_PUBLIC || cc == CC_NV_READ || cc == CC_NV_WRITE ||
+			  cc == CC_NV_DEFINE || cc == CC_NV_UNDEFINE))
+		code = fake_nv_command(f, cc, &params, command, n);
 	if (code != 0) {
 		fake_u16(reply, 0x8001);
 		fake_u32(reply, 10);
@@ -139,9 +277,13 @@ static inline void fake_answer(struct fake_tpm *f, struct buf *reply, const uint
 		return;
 	}
 	if (cc == CC_READ_PUBLIC) {
-		fake_hex(&params, f->vector.doc, "public", false);
-		fake_hex(&params, f->vector.doc, "name", true);
-		fake_hex(&params, f->vector.doc, "qualified_name", true);
+		fake_read_public(f, &params);
+	} else if (cc == CC_GET_CAPABILITY) {
+		buf_putc(&params, 0);
+		fake_u32(&params, 6);
+		fake_u32(&params, 1);
+		fake_u32(&params, 0x12c);
+		fake_u32(&params, f->chunk ? f->chunk : 1024);
 	} else if (cc == CC_PCR_READ) {
 		f->reads++;
 		fake_pcr_read(f, &params, command);
@@ -191,7 +333,7 @@ static inline void fake_serve(struct fake_tpm *f, int fd)
 			raw(fd);
 			continue;
 		}
-		fake_answer(f, &reply, command);
+		fake_answer(f, &reply, command, n);
 		while (f->hold)
 			(void)poll(NULL, 0, 1);
 		/* In two parts: a stream need not keep them together. */

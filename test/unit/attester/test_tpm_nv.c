@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test/unit/attester/fake_tpm.h"
+
+/* The same against swtpm and a paravisor is in test/integration/azure. */
+
+enum { INDEX = 0x01400001, INPUT = 0x01400002, OWNERWRITE = 0x2, OWNERREAD = 0x20000 };
+
+static struct tpm *open_fake(const struct fake_tpm *f)
+{
+	struct tpm *t = NULL;
+	char where[64];
+	struct err e;
+
+	snprintf(where, sizeof where, "swtpm:127.0.0.1:%u", f->port);
+	if (tpm_open(&t, where, &e) < 0)
+		test_fail(__FILE__, __LINE__, "%s", e.msg);
+	tpm_set_wait(t, 3000);
+	return t;
+}
+
+static void fill(struct fake_nv *nv, uint32_t index, size_t size)
+{
+	*nv = (struct fake_nv){ .index = index,
+				.attributes = OWNERWRITE | OWNERREAD,
+				.size = size,
+				.bytes = BUF_MAX(1u << 16) };
+	for (size_t i = 0; i < size; i++)
+		buf_putc(&nv->bytes, (uint8_t)(i * 7 + i / 256));
+}
+
+TEST(tpm_nv_read__any_size__in_pieces_that_the_tpm_gives)
+{
+	static const struct {
+		size_t size;
+		unsigned chunk, pieces;
+	} rows[] = { { 1, 1024, 1 },    { 1024, 1024, 1 }, { 1025, 1024, 2 }, { 2600, 1024, 3 },
+		     { 2900, 512, 6 },  { 2900, 32, 91 },  { 16384, 2048, 8 },
+		     /* libtss2 takes no more at once. */
+		     { 4096, 8192, 2 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake_tpm *f = fake_tpm_start();
+		cleanup_tpm struct tpm *t = open_fake(f);
+		cleanup_buf struct buf out = BUF_MAX(TPM_NV_MAX);
+		struct err e = { 0 };
+
+		f->nv_reads = f->nv_starts = 0;
+		fill(&f->nv[0], INDEX, rows[i].size);
+		f->chunk = rows[i].chunk;
+		if (tpm_nv_read(t, INDEX, &out, &e) < 0)
+			test_fail(__FILE__, __LINE__, "row %zu: %s", i, e.msg);
+		CHECK(view_eq(buf_view(&out), buf_view(&f->nv[0].bytes)));
+		CHECK_INT(f->nv_reads, rows[i].pieces);
+		CHECK_INT(f->nv_starts, 1);
+	}
+}
+
+TEST(tpm_nv_read__what_is_wrong__has_its_code_and_gives_nothing)
+{
+	static const struct {
+		uint32_t command, answer;
+		size_t claims;
+		unsigned chunk;
+		enum err_code want;
+		const char *words;
+	} rows[] = {
+		{ CC_NV_READ_PUBLIC, 0x18b, 100, 0, CODE_TPM_NV_ABSENT, "NV 01400001" },
+		{ CC_NV_READ, 0x14a, 100, 0, CODE_TPM_NV_UNWRITTEN, "TPM2_NV_Read" },
+		{ CC_NV_READ, 0x148, 100, 0, CODE_TPM_NV_LOCKED, "0x148" },
+		{ CC_NV_READ, 0x149, 100, 0, CODE_TPM_NV_DENIED, "0x149" },
+		{ CC_NV_READ, 0x98e, 100, 0, CODE_TPM_NV_DENIED, "0x98e" },
+		{ CC_NV_READ, 0x9a2, 100, 0, CODE_TPM_NV_DENIED, "0x9a2" },
+		{ CC_NV_READ, 0x12f, 100, 0, CODE_TPM_NV_DENIED, "0x12f" },
+		{ CC_NV_READ, 0x146, 100, 0, CODE_TPM_NV_SIZE, "0x146" },
+		{ CC_NV_READ, 0x921, 100, 0, CODE_TPM_LOCKOUT, "0x921" },
+		{ CC_NV_READ, 0x922, 100, 0, CODE_TPM_BUSY, "0x922" },
+		{ CC_NV_READ, 0x101, 100, 0, CODE_TPM_FAILED, "NV 01400001" },
+		{ CC_GET_CAPABILITY, 0x101, 100, 0, CODE_TPM_FAILED, "TPM2_GetCapability" },
+		{ 0, 0, 0, 0, CODE_TPM_NV_SIZE, "0 bytes, allowed 1..16384" },
+		{ 0, 0, 16385, 0, CODE_TPM_NV_SIZE, "16385 bytes" },
+		{ 0, 0, 101, 0, CODE_TPM_REPLY, "gave 100 bytes at 0, want 101" },
+		{ 0, 0, 100, 31, CODE_TPM_REPLY, "NV_BUFFER_MAX of 31" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake_tpm *f = fake_tpm_start();
+		cleanup_tpm struct tpm *t = open_fake(f);
+		cleanup_buf struct buf out = BUF_MAX(TPM_NV_MAX);
+		struct err e = { 0 };
+		int r;
+
+		fill(&f->nv[0], INDEX, 100);
+		f->nv[0].size = rows[i].claims;
+		f->chunk = rows[i].chunk;
+		f->answer[rows[i].command & 511] = rows[i].answer;
+		r = tpm_nv_read(t, INDEX, &out, &e);
+		f->answer[rows[i].command & 511] = 0;
+		CHECK_ERR(r, err_entry(rows[i].want)->kind, e, rows[i].words);
+		CHECK_INT(e.code, rows[i].want);
+		CHECK(out.len == 0);
+		f->nv[0].size = 100;
+		f->chunk = 0;
+		CHECK_INT(tpm_nv_read(t, INDEX, &out, &e), 0);
+	}
+}
+
+TEST(tpm_nv_read__retry_in_the_middle__does_not_begin_anew)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	cleanup_buf struct buf out = BUF_MAX(TPM_NV_MAX);
+
+	fill(&f->nv[0], INDEX, 2600);
+	f->answer[CC_NV_READ & 511] = 0x922;
+	f->answer_times = 3;
+	CHECK_INT(tpm_nv_read(t, INDEX, &out, NULL), 0);
+	CHECK_INT(f->nv_starts, 1);
+	CHECK_INT(out.len, 2600);
+}
+
+TEST(tpm_nv_read__index_of_its_own__is_read_with_its_password)
+{
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	cleanup_buf struct buf out = BUF_MAX(TPM_NV_MAX);
+
+	fill(&f->nv[0], INDEX, 10);
+	f->nv[0].attributes = 0x40004; /* AUTHREAD, AUTHWRITE */
+	CHECK_INT(tpm_nv_read(t, INDEX, &out, NULL), 0);
+}
+
+TEST(tpm_nv_write__by_what_is_there__defines_uses_or_defines_anew)
+{
+	static const struct {
+		size_t there; /* bytes of the index; 0: none */
+		size_t data, pad;
+		size_t after;
+		unsigned defines;
+	} rows[] = {
+		{ 0, 48, 64, 48, 1 }, { 48, 48, 64, 48, 0 }, { 64, 48, 64, 64, 0 },
+		{ 64, 64, 64, 64, 0 }, { 32, 48, 64, 48, 1 }, { 63, 48, 64, 48, 1 },
+		{ 64, 48, 0, 48, 1 },  { 0, 1, 0, 1, 1 },
+	};
+	uint8_t data[64];
+
+	for (size_t i = 0; i < sizeof data; i++)
+		data[i] = (uint8_t)(0xa0 + i);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake_tpm *f = fake_tpm_start();
+		cleanup_tpm struct tpm *t = open_fake(f);
+		struct fake_nv *nv;
+		struct err e = { 0 };
+
+		f->nv_defines = 0;
+		f->nv[0] = f->nv[1] = (struct fake_nv){ 0 };
+		if (rows[i].there)
+			fill(&f->nv[0], INPUT, rows[i].there);
+		if (tpm_nv_write(t, INPUT, (struct view){ data, rows[i].data }, rows[i].pad, &e) < 0)
+			test_fail(__FILE__, __LINE__, "row %zu: %s", i, e.msg);
+		nv = fake_nv(f, INPUT);
+		CHECK(nv != NULL);
+		CHECK_INT(nv->bytes.len, rows[i].after);
+		CHECK_INT(f->nv_defines, rows[i].defines);
+		CHECK(memcmp(nv->bytes.p, data, rows[i].data) == 0);
+		for (size_t k = rows[i].data; k < nv->bytes.len; k++)
+			CHECK_INT(nv->bytes.p[k], 0);
+		if (rows[i].defines)
+			CHECK_INT(nv->attributes, OWNERWRITE | OWNERREAD);
+	}
+}
+
+TEST(tpm_nv_write__what_is_wrong__has_its_code)
+{
+	static const struct {
+		uint32_t command, answer;
+		size_t there;
+		enum err_code want;
+	} rows[] = {
+		{ CC_NV_READ_PUBLIC, 0x101, 48, CODE_TPM_FAILED },
+		{ CC_NV_WRITE, 0x148, 48, CODE_TPM_NV_LOCKED },
+		{ CC_NV_WRITE, 0x149, 48, CODE_TPM_NV_DENIED },
+		{ CC_NV_WRITE, 0x921, 48, CODE_TPM_LOCKOUT },
+		{ CC_NV_DEFINE, 0x9a2, 0, CODE_TPM_NV_DENIED },
+		{ CC_NV_DEFINE, 0x185, 0, CODE_TPM_NV_DENIED }, /* owner hierarchy off */
+		{ CC_NV_DEFINE, 0x14b, 0, CODE_TPM_NV_SIZE },
+		{ CC_NV_UNDEFINE, 0x9a2, 32, CODE_TPM_NV_DENIED },
+	};
+	const uint8_t data[48] = { 1 };
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake_tpm *f = fake_tpm_start();
+		cleanup_tpm struct tpm *t = open_fake(f);
+		int r;
+
+		f->nv[0] = f->nv[1] = (struct fake_nv){ 0 };
+		if (rows[i].there)
+			fill(&f->nv[0], INPUT, rows[i].there);
+		f->answer[rows[i].command & 511] = rows[i].answer;
+		r = tpm_nv_write(t, INPUT, (struct view){ data, 48 }, 64, &e);
+		f->answer[rows[i].command & 511] = 0;
+		CHECK_ERR(r, err_entry(rows[i].want)->kind, e, "NV 01400002");
+		CHECK_INT(e.code, rows[i].want);
+	}
+}
+
+TEST(tpm_nv_write__lengths_that_are_none__are_the_callers_fault)
+{
+	static const struct {
+		size_t len, pad;
+	} rows[] = { { 0, 64 }, { 65, 0 }, { 48, 65 }, { 48, 47 } };
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	const uint8_t data[65] = { 1 };
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		CHECK_ERR(tpm_nv_write(t, INPUT, (struct view){ data, rows[i].len }, rows[i].pad, &e),
+			  ERR_USAGE, e, "allowed 1..64");
+	CHECK_INT(f->commands, 0);
+}
