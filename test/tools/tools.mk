@@ -29,3 +29,7 @@ tools += $(B)/tools/volume_tool
 $(B)/tools/volume_tool: $(B)/test/tools/volume_tool.o $(call archives_of,$(needs_volume))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_volume)) -o $@
+tools += $(B)/tools/killat.so
+$(B)/tools/killat.so: test/tools/killat.c
+	@mkdir -p $(@D)
+	$(CC) $(std) -Wall -Wextra -Werror -O2 -g -fPIC -shared -U_FORTIFY_SOURCE $< -ldl -o $@
