@@ -59,39 +59,48 @@ static int decode(struct request *q, const struct api_call *call, bool is_text, 
 	return 0;
 }
 
-static enum api_status get_evidence(void *ctx, const struct api_call *call, struct api_result *out,
-				    char text[API_STATUS_TEXT])
+/* Evidence by one of the backend's two functions; nothing to send leaves the field out. */
+static enum api_status
+evidence_by(int (*make)(void *ctx, struct view runtime_data, char **json, struct err *e),
+	    const char *method, const struct aa_backend *b, const struct api_call *call,
+	    struct api_result *out, char text[API_STATUS_TEXT])
 {
 	static const char prefix[] = AA_PREFIX "AA-KBC get evidence failed";
-	const struct aa_backend *b = ctx;
 	cleanup_free char *json = NULL;
 	struct request q = { 0 };
 	struct err e = { 0 };
 
 	if (decode(&q, call, false, &e) < 0)
 		return malformed(&e, text);
+	if (!make)
+		return API_OK;
 	if (q.text[1].len > AA_RUNTIME_DATA_MAX) {
 		(void)err_set(&e, ERR_USAGE, "runtime data of %zu bytes, allowed %d", q.text[1].len,
 			      AA_RUNTIME_DATA_MAX);
-		return failed(b, "GetEvidence", call, prefix, &e, text);
+		return failed(b, method, call, prefix, &e, text);
 	}
-	if (b->evidence(b->ctx, q.text[1], &json, &e) < 0)
-		return failed(b, "GetEvidence", call, prefix, &e, text);
+	if (make(b->ctx, q.text[1], &json, &e) < 0)
+		return failed(b, method, call, prefix, &e, text);
 	out->message = BUF_MAX(REPLY_MAX);
 	field_put_bytes(&out->message, 1, view_str(json));
 	return API_OK;
 }
 
-/* No additional devices are attested yet: then the field is empty bytes, not {}. */
+static enum api_status get_evidence(void *ctx, const struct api_call *call, struct api_result *out,
+				    char text[API_STATUS_TEXT])
+{
+	const struct aa_backend *b = ctx;
+
+	return evidence_by(b->evidence, "GetEvidence", b, call, out, text);
+}
+
+/* Without devices the field is empty bytes, not {}. */
 static enum api_status get_additional_evidence(void *ctx, const struct api_call *call,
 					       struct api_result *out, char text[API_STATUS_TEXT])
 {
-	struct request q = { 0 };
-	struct err e = { 0 };
+	const struct aa_backend *b = ctx;
 
-	(void)ctx;
-	(void)out;
-	return decode(&q, call, false, &e) < 0 ? malformed(&e, text) : API_OK;
+	return evidence_by(b->additional, "GetAdditionalEvidence", b, call, out, text);
 }
 
 static enum api_status get_token(void *ctx, const struct api_call *call, struct api_result *out,
@@ -146,7 +155,19 @@ static enum api_status get_tee_type(void *ctx, const struct api_call *call, stru
 static enum api_status get_additional_tees(void *ctx, const struct api_call *call,
 					   struct api_result *out, char text[API_STATUS_TEXT])
 {
-	return get_additional_evidence(ctx, call, out, text);
+	const struct aa_backend *b = ctx;
+	struct request q = { 0 };
+	struct err e = { 0 };
+	const char *name;
+
+	if (decode(&q, call, false, &e) < 0)
+		return malformed(&e, text);
+	if (!b->device)
+		return API_OK;
+	out->message = BUF_MAX(4096);
+	for (size_t i = 0; (name = b->device(b->ctx, i)) != NULL; i++)
+		field_put_bytes(&out->message, 1, view_str(name));
+	return API_OK;
 }
 
 void aa_methods(struct api_method out[AA_METHODS], struct aa_backend *b)
@@ -155,7 +176,7 @@ void aa_methods(struct api_method out[AA_METHODS], struct aa_backend *b)
 	const struct api_method methods[AA_METHODS] = {
 		/* A device may take seconds: on the pool that may wait. */
 		{ service, "GetEvidence", true, get_evidence, NULL, b },
-		{ service, "GetAdditionalEvidence", false, get_additional_evidence, NULL, b },
+		{ service, "GetAdditionalEvidence", true, get_additional_evidence, NULL, b },
 		{ service, "GetToken", true, get_token, NULL, b },
 		{ service, "ExtendRuntimeMeasurement", true, extend, NULL, b },
 		{ service, "GetTeeType", false, get_tee_type, NULL, b },

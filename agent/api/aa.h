@@ -25,6 +25,10 @@
 struct aa_backend {
 	/* Evidence of the primary TEE over these bytes: malloc'd JSON. */
 	int (*evidence)(void *ctx, struct view runtime_data, char **json, struct err *e);
+	/* That of the other devices, a JSON object of device to evidence; "" of none. Optional. */
+	int (*additional)(void *ctx, struct view runtime_data, char **text, struct err *e);
+	/* Name of the i-th of them, from 0; NULL behind the last. Optional. */
+	const char *(*device)(void *ctx, size_t i);
 	/* "kbs" or "coco_as"; what a caller gets, in locked memory. */
 	int (*token)(void *ctx, struct view type, struct deadline d, struct secret *out, struct err *e);
 	/* As eventlog_extend(); reg NULL: the log's own. *result is the wire's number. */

@@ -71,7 +71,8 @@ static int get_with(struct guest *g, struct secret *out, const struct direct *x,
 		return r;
 	config.initdata = initdata_for(g, x->initdata);
 	config.round_trip_ctx = g->https;
-	config.evidence = (struct kbs_evidence_source){ g->attester->name, guest_evidence, g };
+	config.evidence = (struct kbs_evidence_source){ g->attester->name, guest_evidence, g,
+							guest_additional_evidence };
 	r = kbs_new(&kbs, &config, e);
 	if (r == 0)
 		r = kbs_get(kbs, out, uri, d, e);

@@ -9,15 +9,36 @@
 
 enum { AS_REPLY_MAX = 256 * 1024, AS_BODY_MAX = 2 << 20 };
 
+/* Platforms pad with zeros: none at all is the same as zeros (coco_as asks so). */
+static struct view or_zeros(struct view runtime_data)
+{
+	static const uint8_t none[32] = { 0 };
+
+	return runtime_data.len > 0 ? runtime_data : (struct view){ none, sizeof none };
+}
+
 static int evidence(void *ctx, struct view runtime_data, char **json, struct err *e)
 {
 	struct serve_aa *s = ctx;
-	static const uint8_t none[32] = { 0 };
 
-	/* Platforms pad with zeros: none at all is the same as zeros (coco_as asks so). */
-	if (runtime_data.len == 0)
-		runtime_data = (struct view){ none, sizeof none };
-	return guest_evidence(s->guest, runtime_data, json, e);
+	return guest_evidence(s->guest, or_zeros(runtime_data), json, e);
+}
+
+static int additional(void *ctx, struct view runtime_data, char **text, struct err *e)
+{
+	struct serve_aa *s = ctx;
+	int r = guest_additional_evidence(s->guest, or_zeros(runtime_data), text, e);
+
+	if (r == 0 && (*text)[0] != '\0')
+		count(COUNTED_EVIDENCE);
+	return r;
+}
+
+static const char *device(void *ctx, size_t i)
+{
+	struct serve_aa *s = ctx;
+
+	return i < s->guest->n_devices ? s->guest->devices[i]->name : NULL;
 }
 
 static int evidence_for_caller(void *ctx, struct view runtime_data, char **json, struct err *e)
@@ -154,6 +175,8 @@ struct aa_backend serve_aa_backend(struct serve_aa *s)
 {
 	return (struct aa_backend){
 		.evidence = evidence_for_caller,
+		.additional = additional,
+		.device = device,
 		.token = token,
 		.extend = extend,
 		.tee = tee,

@@ -51,6 +51,12 @@ struct kbs_evidence_source {
 	 */
 	int (*evidence)(void *ctx, struct view report_data, char **json, struct err *e);
 	void *ctx;
+	/*
+	 * Text of additional_evidence: a JSON object of device to evidence, each over these report
+	 * data, or "" of none; malloc'd, set on success only. Sent as it is and hashed into the
+	 * primary's report data; an error ends the handshake. NULL: there are no other devices.
+	 */
+	int (*additional)(void *ctx, struct view report_data, char **text, struct err *e);
 };
 
 struct kbs_config {

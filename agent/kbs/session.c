@@ -84,15 +84,32 @@ static int post(struct kbs_session *s, struct http_reply *reply, const char *ste
 	return r;
 }
 
-static int make_evidence(struct kbs_session *s, const struct rcar_challenge *c, struct view jwk,
-			 char **json, struct err *e)
+/* The devices' evidence over their own report data: the text that the primary's are over. */
+static int make_additional(struct kbs_session *s, const struct rcar_challenge *c, struct view jwk,
+			   char **text, struct err *e)
 {
 	const struct kbs_evidence_source *source = &s->config->evidence;
 	struct digest rd;
 	int r;
 
-	r = rcar_report_data(&rd, c->hash, c->nonce, jwk, "", e);
-	if (r < 0)
+	if (!source->additional) {
+		*text = strdup("");
+		return *text ? 0 : err_set(e, ERR_NOMEM, "no memory for evidence");
+	}
+	r = rcar_device_report_data(&rd, c->hash, c->nonce, jwk, e);
+	return r < 0 ? r : source->additional(source->ctx, digest_view(&rd), text, e);
+}
+
+/* Evidence of all or of none. */
+static int make_evidence(struct kbs_session *s, const struct rcar_challenge *c, struct view jwk,
+			 char **json, char **additional, struct err *e)
+{
+	const struct kbs_evidence_source *source = &s->config->evidence;
+	struct digest rd;
+	int r;
+
+	if ((r = make_additional(s, c, jwk, additional, e)) < 0 ||
+	    (r = rcar_report_data(&rd, c->hash, c->nonce, jwk, *additional, e)) < 0)
 		return r;
 	count(s, &s->stats->quotes);
 	r = source->evidence(source->ctx, digest_view(&rd), json, e);
@@ -106,13 +123,13 @@ static int attest(struct kbs_session *s, const struct rcar_challenge *c, const c
 {
 	cleanup_buf struct buf jwk = BUF_MAX(8192), body = BUF_MAX(RCAR_BODY_MAX);
 	cleanup_http_reply struct http_reply reply = { 0 };
-	cleanup_free char *evidence = NULL;
+	cleanup_free char *evidence = NULL, *additional = NULL;
 	int r;
 
 	if ((r = teekey_jwk(&jwk, s->key, e)) < 0 ||
-	    (r = make_evidence(s, c, buf_view(&jwk), &evidence, e)) < 0)
+	    (r = make_evidence(s, c, buf_view(&jwk), &evidence, &additional, e)) < 0)
 		return r;
-	rcar_attestation(&body, c->nonce, buf_view(&jwk), evidence, "", s->config->initdata);
+	rcar_attestation(&body, c->nonce, buf_view(&jwk), evidence, additional, s->config->initdata);
 	r = buf_check(&body, "the attestation", e);
 	if (r < 0)
 		return r;

@@ -52,6 +52,22 @@ static int open_tpm(struct guest *g, struct err *e)
 	return r;
 }
 
+/* Beside the platform. A TPM beside `sample` is opened here. */
+static int open_devices(struct guest *g, struct err *e)
+{
+	for (size_t i = 0; i < g->image.n_additional; i++) {
+		const char *name = g->image.additional[i];
+		int r = device_by_name(&g->devices[i], view_str(name), g->attester, e);
+
+		if (r == 0 && strcmp(name, "tpm") == 0 && !g->env.tpm)
+			r = open_tpm(g, e);
+		if (r < 0)
+			return r;
+		g->n_devices = i + 1;
+	}
+	return 0;
+}
+
 int guest_open_platform(struct guest *g, struct err *e)
 {
 	const char *name = g->image.platform;
@@ -79,7 +95,7 @@ int guest_open_platform(struct guest *g, struct err *e)
 		return attester_unknown(name, e);
 	if (!g->attester)
 		return err_code(e, CODE_PLATFORM_NONE, "no platform found; %s", tpm_err.msg);
-	return 0;
+	return open_devices(g, e);
 }
 
 static int check_register(struct guest *g, struct err *e)
@@ -168,13 +184,24 @@ int guest_evidence(void *guest, struct view report_data, char **json, struct err
 	return r;
 }
 
+int guest_additional_evidence(void *guest, struct view report_data, char **text, struct err *e)
+{
+	struct guest *g = guest;
+	int r;
+
+	(void)pthread_mutex_lock(&g->evidence_lock);
+	r = devices_evidence(text, g->devices, g->n_devices, &g->env, report_data, e);
+	(void)pthread_mutex_unlock(&g->evidence_lock);
+	return r;
+}
+
 static int add_trustee(struct guest *g, const char *host, const char *url, struct err *e)
 {
 	struct guest_trustee *t = &g->trustees[g->n_trustees];
 	struct kbs_config config = {
 		.url = url,
 		.key_alg = g->config.key_alg,
-		.evidence = { g->attester->name, guest_evidence, g },
+		.evidence = { g->attester->name, guest_evidence, g, guest_additional_evidence },
 		.round_trip = https_round_trip,
 		.round_trip_ctx = g->https,
 	};

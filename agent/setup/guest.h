@@ -8,6 +8,7 @@
 #include "agent/setup/config.h"
 #include "agent/setup/measured.h"
 #include "attester/attester.h"
+#include "attester/device.h"
 #include "attester/tpm.h"
 #include "initdata/initdata.h"
 
@@ -41,6 +42,8 @@ struct guest {
 	struct attester_env env;
 	struct guest_tee *tee; /* what env.tee stands on; guest_tee.c */
 	const struct attester *attester;
+	const struct attester *devices[DEVICES_MAX]; /* attested beside it; image settings name them */
+	size_t n_devices;
 	struct initdata initdata;
 	struct guest_config config;
 	bool bound;         /* a register vouches for initdata */
@@ -111,6 +114,12 @@ struct kbs *guest_trustee_for(struct guest *g, const struct uri *uri, struct err
 
 /* Evidence of this guest, serialised; what the Trustee clients call. Errors: as the attester. */
 int guest_evidence(void *guest, struct view report_data, char **json, struct err *e);
+
+/*
+ * The same of the devices beside it: kbs_evidence_source.additional. "" where there are none.
+ * Errors: as devices_evidence().
+ */
+int guest_additional_evidence(void *guest, struct view report_data, char **text, struct err *e);
 
 /*
  * Unsealing rules from the configuration; the caller adds its resource callbacks. Borrows from g;

@@ -20,6 +20,7 @@ static const char *const keys[IMAGE_KEYS] = {
 	[IMAGE_TPM] = "tpm.device",
 	[IMAGE_AK] = "tpm.ak_handle",
 	[IMAGE_PCR] = "initdata.pcr",
+	[IMAGE_ADDITIONAL] = "platform.additional",
 	[IMAGE_PERMIT_UNBOUND] = "permit.unbound",
 	[IMAGE_PERMIT_SAMPLE] = "permit.sample",
 	[IMAGE_PERMIT_SWTPM] = "permit.swtpm",
@@ -66,6 +67,28 @@ static bool on_verity(dev_t dev, char why[128])
 	return false;
 }
 
+/* Names only: whether there is such a device, and beside this platform, is asked at the platform. */
+static int read_additional(struct image_settings *t, const struct settings *in, struct err *e)
+{
+	char **list = NULL;
+	size_t n = 0;
+	int r = settings_list(&list, &n, in, keys[IMAGE_ADDITIONAL], IMAGE_ADDITIONAL_MAX, e);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (strlen(list[i]) >= sizeof t->additional[i])
+			r = err_code(e, CODE_CONFIG_VALUE, "%s: a name is too long", in->text_name);
+		for (size_t k = 0; r == 0 && k < i; k++)
+			if (strcmp(list[k], list[i]) == 0)
+				r = err_code(e, CODE_CONFIG_VALUE, "%s: platform.additional has %s twice",
+					     in->text_name, list[i]);
+		if (r == 0)
+			(void)snprintf(t->additional[i], sizeof t->additional[i], "%s", list[i]);
+	}
+	settings_list_free(list, n);
+	t->n_additional = n;
+	return r;
+}
+
 static int read_settings(struct image_settings *s, const struct settings *in, struct err *e)
 {
 	cleanup_free char *platform = NULL, *tpm = NULL;
@@ -77,6 +100,7 @@ static int read_settings(struct image_settings *s, const struct settings *in, st
 	    (r = settings_text(&tpm, in, "tpm.device", e)) < 0 ||
 	    (r = settings_uint(&t.ak_handle, in, "tpm.ak_handle", UINT32_MAX, e)) < 0 ||
 	    (r = settings_uint(&pcr, in, "initdata.pcr", 23, e)) < 0 ||
+	    (r = read_additional(&t, in, e)) < 0 ||
 	    (r = settings_bool(&t.unbound, in, "permit.unbound", e)) < 0 ||
 	    (r = settings_bool(&t.sample, in, "permit.sample", e)) < 0 ||
 	    (r = settings_bool(&t.swtpm, in, "permit.swtpm", e)) < 0 ||
@@ -87,9 +111,10 @@ static int read_settings(struct image_settings *s, const struct settings *in, st
 	    (tpm && strlen(tpm) >= sizeof t.tpm))
 		return err_code(e, CODE_CONFIG_VALUE, "%s: a name is too long", in->text_name);
 	if (!s->measured &&
-	    (t.unbound || t.sample || t.swtpm || t.allow_swap || t.debug || pcr != 8))
+	    (t.unbound || t.sample || t.swtpm || t.allow_swap || t.debug || pcr != 8 ||
+	     t.n_additional > 0))
 		return err_code(e, CODE_CONFIG_UNMEASURED,
-				"%s has a permit or another PCR, but %s", in->text_name, s->why_not);
+				"%s has a permit, another PCR or additional devices, but %s", in->text_name, s->why_not);
 	if (platform)
 		(void)snprintf(t.platform, sizeof t.platform, "%s", platform);
 	if (tpm)
@@ -138,6 +163,11 @@ void image_put_value(struct buf *out, const struct image_settings *s, enum image
 		break;
 	case IMAGE_PCR:
 		buf_printf(out, "%u", s->initdata_pcr);
+		break;
+	case IMAGE_ADDITIONAL:
+		for (size_t i = 0; i < s->n_additional; i++)
+			buf_printf(out, "%s%s", i ? ", " : "", s->additional[i]);
+		buf_puts(out, s->n_additional ? "" : "none");
 		break;
 	default:
 		buf_puts(out, permits[key - IMAGE_PERMIT_UNBOUND] ? "true" : "false");

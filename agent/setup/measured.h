@@ -15,6 +15,7 @@ enum image_key {
 	IMAGE_TPM,
 	IMAGE_AK,
 	IMAGE_PCR,
+	IMAGE_ADDITIONAL,
 	IMAGE_PERMIT_UNBOUND, /* permits from here on */
 	IMAGE_PERMIT_SAMPLE,
 	IMAGE_PERMIT_SWTPM,
@@ -22,6 +23,8 @@ enum image_key {
 	IMAGE_PERMIT_DEBUG,
 	IMAGE_KEYS
 };
+
+#define IMAGE_ADDITIONAL_MAX 2
 
 struct image_settings {
 	bool present;      /* the file exists */
@@ -32,6 +35,8 @@ struct image_settings {
 	char tpm[128];         /* [tpm] device; default "/dev/tpmrm0" */
 	uint32_t ak_handle;    /* [tpm] ak_handle; default 0x81010002 */
 	unsigned initdata_pcr; /* [initdata] pcr; default 8 */
+	char additional[IMAGE_ADDITIONAL_MAX][32]; /* [platform] additional: attester/device.h */
+	size_t n_additional;
 
 	/* [permit]; all true in a development build */
 	bool unbound;    /* run although nothing can bind the initdata */
@@ -48,9 +53,10 @@ struct image_settings {
  * root  "" or a prefix (--root of a development build)
  *
  * Without the file: the defaults. A file that is there but not measured may still choose
- * platform, tpm and ak_handle (they are checked by Trustee, not trusted), never permits or pcr.
- * Errors: config.syntax, config.unknown-key, config.value, config.unmeasured (it has a permit or
- * pcr), ERR_SYSTEM.
+ * platform, tpm and ak_handle (they are checked by Trustee, not trusted), never permits, pcr or
+ * additional devices.
+ * Errors: config.syntax, config.unknown-key, config.value, config.unmeasured (it has a permit,
+ * pcr or additional), ERR_SYSTEM.
  */
 int measured_load(struct image_settings *out, const char *root, struct err *e) MUST_CHECK;
 
