@@ -72,9 +72,8 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 protos := $(wildcard agent/api/proto/*.proto)
 gen := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(protos))
 
-programs := $(B)/vouchsafed $(B)/vouchsafe $(B)/vouchsafe-oci $(B)/vouchsafe-rest $(B)/vouchsafe-teed
-# Beside vouchsafed, which starts it by its own place under native kata.
-programs += $(if $(wildcard mounts/volume/volume.c),$(B)/vouchsafe-mountd)
+programs := $(B)/vouchsafed $(B)/vouchsafe $(B)/vouchsafe-oci $(B)/vouchsafe-rest $(B)/vouchsafe-teed \
+	$(B)/vouchsafe-mountd
 unit_src := $(wildcard test/unit/*/test_*.c)
 units := $(patsubst test/unit/%.c,$(B)/unit/%,$(unit_src))
 fuzzers := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
@@ -229,7 +228,7 @@ install: all man
 	@$(refuse_dev)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/vouchsafe
 	install -s -m 0755 $(B)/vouchsafe $(B)/vouchsafe-oci $(DESTDIR)$(PREFIX)/bin/
-	install -s -m 0755 $(B)/vouchsafed $(B)/vouchsafe-rest $(B)/vouchsafe-teed $(DESTDIR)$(PREFIX)/libexec/vouchsafe/
+	install -s -m 0755 $(B)/vouchsafed $(B)/vouchsafe-rest $(B)/vouchsafe-teed $(B)/vouchsafe-mountd $(DESTDIR)$(PREFIX)/libexec/vouchsafe/
 	for m in $(notdir $(man)); do \
 		d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; \
 		install -d $$d && install -m 0644 $(B)/man/$$m $$d/ || exit 1; \

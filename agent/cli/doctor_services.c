@@ -226,6 +226,7 @@ void doctor_check_services(struct doctor *d)
 	check_delivery(d);
 	check_sockets(d);
 	doctor_check_units(d);
+	doctor_check_volumes(d);
 	check_podns(d);
 	check_keys(d);
 	check_eventlog(d);

@@ -22,6 +22,8 @@ static const struct {
 	{ "vouchsafe-initdata.service", "nothing was provisioned by it" },
 	{ "vouchsafed.service", "no secret can be unsealed" },
 	{ "vouchsafe-rest.socket", "no REST API for the pod's containers" },
+	{ "vouchsafe-mountd.socket", "no encrypted volumes" },
+	{ "vouchsafe-volumes.service", "nothing closes encrypted volumes at shutdown" },
 };
 
 static void check_unit(struct doctor *d, size_t i, const char *state, size_t len)

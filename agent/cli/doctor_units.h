@@ -10,4 +10,7 @@
  */
 void doctor_check_units(struct doctor *d);
 
+/* The sockets of vouchsafe-teed and vouchsafe-mountd, and what volumes need of the guest. */
+void doctor_check_volumes(struct doctor *d);
+
 #endif

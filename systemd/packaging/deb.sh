@@ -66,12 +66,13 @@ find "$work/vouchsafe/usr/share/man" -type f -exec gzip -n9 {} +
 libs=$(depends -e"$work/vouchsafe/usr/bin/vouchsafe" -e"$work/vouchsafe/usr/bin/vouchsafe-oci" \
 	-e"$work/vouchsafe/usr/libexec/vouchsafe/vouchsafed" \
 	-e"$work/vouchsafe/usr/libexec/vouchsafe/vouchsafe-rest" \
-	-e"$work/vouchsafe/usr/libexec/vouchsafe/vouchsafe-teed")
+	-e"$work/vouchsafe/usr/libexec/vouchsafe/vouchsafe-teed" \
+	-e"$work/vouchsafe/usr/libexec/vouchsafe/vouchsafe-mountd")
 [ -n "$libs" ] || { echo "deb.sh: dpkg-shlibdeps (package dpkg-dev) gave no dependencies" >&2; exit 1; }
 control vouchsafe "$libs" "attestation, key broker client and sealed secrets for confidential VMs
  vouchsafed attests its guest to Trustee with hardware evidence and serves
  unsealed secrets; vouchsafe-oci puts them into containers; vouchsafe is the
- command line." "Recommends: systemd, ca-certificates" "Suggests: runc, bash-completion"
+ command line." "Recommends: systemd, ca-certificates, e2fsprogs, kmod" "Suggests: runc, bash-completion, xfsprogs"
 pack vouchsafe
 
 lay install-caa vouchsafe-caa

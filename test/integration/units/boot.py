@@ -112,7 +112,7 @@ class Boot:
         tree.put(self.root, "usr/bin/tpm2_pcrextend", EXTEND, 0o755)
         # The development build in the place of the installed one: a TPM over a socket wants its permit.
         for name in ("bin/vouchsafe", "libexec/vouchsafe/vouchsafed", "libexec/vouchsafe/vouchsafe-rest",
-                     "libexec/vouchsafe/vouchsafe-teed"):
+                     "libexec/vouchsafe/vouchsafe-teed", "libexec/vouchsafe/vouchsafe-mountd"):
             shutil.copy(BUILD / "dev" / os.path.basename(name), self.root / "usr" / name)
         port = free_port_pair()
         # Inside, a checkout below /tmp is not to be seen.
@@ -285,7 +285,7 @@ def make_initdata():
 
 def check_good(b, digest):
     for u in ("vouchsafe-initdata.service", "vouchsafed.service", "process-user-data.service", "kata-agent.service",
-              "vouchsafe-rest.socket", "vouchsafe-teed.socket"):
+              "vouchsafe-rest.socket", "vouchsafe-teed.socket", "vouchsafe-mountd.socket", "vouchsafe-volumes.service"):
         assert b.wait_unit(u, ("active", "failed"), 60) == "active", (u, b.run("systemctl", "status", "-l", u).stdout,
                                                                       b.fail_text())
     found = json.loads(wait_for("kata-agent", lambda: b.file("/var/kata-agent.json").exists() and
