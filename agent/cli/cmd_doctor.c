@@ -31,6 +31,17 @@ void doctor_say(struct doctor *d, const char *check, enum verdict v, const char 
 	va_end(ap);
 }
 
+void doctor_advise(struct doctor *d, const char *check, const char *remedy, const char *fmt, ...)
+{
+	struct finding *f = next(d, check, VERDICT_NOTE);
+	va_list ap;
+
+	f->remedy = remedy;
+	va_start(ap, fmt);
+	(void)vsnprintf(f->text, sizeof f->text, fmt, ap);
+	va_end(ap);
+}
+
 void doctor_fail(struct doctor *d, const char *check, const struct err *e)
 {
 	struct finding *f = next(d, check, VERDICT_FAIL);
@@ -54,6 +65,8 @@ static void print_text(struct buf *b, const struct doctor *d, bool colour)
 			buf_printf(b, "      %-12s [%s, side: %s] %s\n", "",
 				   err_entry(f->code)->name, err_side_name(err_entry(f->code)->side),
 				   err_words(f->code)->remedy);
+		else if (f->remedy)
+			buf_printf(b, "      %-12s %s\n", "", f->remedy);
 	}
 }
 
@@ -71,24 +84,30 @@ static void print_json(struct buf *b, const struct doctor *d, bool healthy)
 				   err_entry(f->code)->name,
 				   err_side_name(err_entry(f->code)->side));
 			json_put_string(b, view_str(err_words(f->code)->remedy));
+		} else if (f->remedy) {
+			buf_puts(b, ",\"remedy\":");
+			json_put_string(b, view_str(f->remedy));
 		}
 		buf_putc(b, '}');
 	}
-	buf_puts(b, "]}\n");
+	buf_puts(b, "],");
+	doctor_put_boot(b, d);
+	buf_puts(b, "}\n");
 }
 
 int cmd_doctor(int argc, char **argv)
 {
 	bool json = false, offline = false;
 	const struct cli_option options[] = {
-		{ "--json", &json, NULL, "print {healthy, findings: [{check, verdict, text, code?, …}]}" },
+		{ "--json", &json, NULL, "print {healthy, findings: [{check, verdict, text, code?, …}], boot, verity}" },
 		{ "--offline", &offline, NULL, "check only this guest, send nothing" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "doctor",
 		.operands = "",
 		.about = "Walk the path that a secret takes and say what is wrong on which side:\n"
-			 "image, platform, TPM and AK, initdata against its register, what is measured, what\n"
+			 "image, platform, TPM and AK, initdata against its register, dm-verity and measured\n"
+			 "boot, what a hardened image has and this one lacks, what is measured, what\n"
 			 "was delivered, sockets, units, the pod's network namespace, event log, clock, DNS,\n"
 			 "TLS and Trustee's answer. Attests once, unless --offline.\n\n"
 			 "Exit code 0 when it all works, 1 when something fails.\n\n"
@@ -108,6 +127,7 @@ int cmd_doctor(int argc, char **argv)
 	d->deadline = deadline_in(DOCTOR_MS);
 	(void)snprintf(d->guest.root, sizeof d->guest.root, "%s", cli_root);
 	doctor_check_guest(d);
+	doctor_check_posture(d);
 	doctor_check_services(d);
 	if (!offline)
 		doctor_check_trustee(d);

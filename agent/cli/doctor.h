@@ -3,6 +3,7 @@
 #define CLI_DOCTOR_H
 
 #include "agent/setup/guest.h"
+#include "agent/setup/verity.h"
 
 /*
  * `vouchsafe doctor`: checks in the order of the main path. Each records one finding; a check
@@ -21,6 +22,7 @@ struct finding {
 	enum verdict verdict;
 	bool has_code;
 	enum err_code code;
+	const char *remedy; /* of a finding without a code; static, or NULL */
 	char text[ERR_MSG_MAX];
 };
 
@@ -29,6 +31,8 @@ struct finding {
 struct doctor {
 	struct guest guest;
 	bool have_platform, have_initdata, have_config, reached; /* what later checks stand on */
+	struct bootfacts boot;
+	struct verity_mount verity[2]; /* "/", "/usr" */
 	struct finding findings[DOCTOR_FINDINGS_MAX];
 	size_t n;
 	struct deadline deadline;
@@ -38,11 +42,21 @@ struct doctor {
 void doctor_say(struct doctor *d, const char *check, enum verdict v, const char *fmt, ...)
 	PRINTF(4, 5);
 
+/* Record a NOTE and what to do about it (static). */
+void doctor_advise(struct doctor *d, const char *check, const char *remedy, const char *fmt, ...)
+	PRINTF(4, 5);
+
 /* Record an error as FAIL with its code. */
 void doctor_fail(struct doctor *d, const char *check, const struct err *e);
 
 /* Checks that need no network. */
 void doctor_check_guest(struct doctor *d);
+
+/* How the image was booted: dm-verity, the boot log, and what a hardened guest has and this lacks. */
+void doctor_check_posture(struct doctor *d);
+
+/* Append "boot" and "verity" of --json, as members. */
+void doctor_put_boot(struct buf *out, const struct doctor *d);
 
 /* What stands around the daemon: delivery, sockets, units, the pod's namespace, keys, event log. */
 void doctor_check_services(struct doctor *d);

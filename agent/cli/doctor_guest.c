@@ -188,22 +188,6 @@ static void check_config(struct doctor *d)
 			   c->n_kids, c->n_bind);
 }
 
-static void check_swap(struct doctor *d)
-{
-	cleanup_buf struct buf b = BUF_MAX(65536);
-	const char *line;
-	struct err e;
-
-	if (fs_read(&b, "/proc/swaps", 65535, &e) < 0)
-		return;
-	line = strchr(buf_str(&b), '\n');
-	if (line && line[1])
-		doctor_say(d, "swap", VERDICT_BAD, "swap is on (%.*s): containers' memory can reach it",
-			   (int)strcspn(line + 1, " \t\n"), line + 1);
-	else
-		doctor_say(d, "swap", VERDICT_OK, "off");
-}
-
 static void check_daemon(struct doctor *d)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -224,6 +208,5 @@ void doctor_check_guest(struct doctor *d)
 	check_platform(d);
 	check_initdata(d);
 	check_config(d);
-	check_swap(d);
 	check_daemon(d);
 }
