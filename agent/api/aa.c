@@ -82,7 +82,8 @@ evidence_by(int (*make)(void *ctx, struct view runtime_data, char **json, struct
 	if (make(b->ctx, q.text[1], &json, &e) < 0)
 		return failed(b, method, call, prefix, &e, text);
 	out->message = BUF_MAX(REPLY_MAX);
-	field_put_bytes(&out->message, 1, view_str(json));
+	if (json[0] != '\0')
+		field_put_bytes(&out->message, 1, view_str(json));
 	return API_OK;
 }
 

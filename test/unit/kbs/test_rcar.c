@@ -41,6 +41,28 @@ TEST(rcar_report_data__own_vectors__hold_for_every_hash)
 	CHECK_INT(n, 15);
 }
 
+/* Both texts of the evidence vectors, and their digests. */
+TEST(rcar_report_data__evidence_vectors__hold)
+{
+	cleanup_json struct json *want = vector_json(test_shared("evidence/derived/expected.json"));
+	cleanup_json struct json *primary =
+		vector_json(test_shared("evidence/derived/runtime-data-primary.json"));
+	cleanup_json struct json *device =
+		vector_json(test_shared("evidence/derived/runtime-data-device.json"));
+	cleanup_buf struct buf jwk = BUF_MAX(8192);
+	struct digest d;
+
+	CHECK_INT(json_canonical(&jwk, json_get(primary, "tee-pubkey"), NULL), 0);
+	CHECK_INT(rcar_report_data(&d, HASH_SHA384, vector_str(primary, "nonce"), buf_view(&jwk),
+				   vector_str(primary, "additional-evidence"), NULL),
+		  0);
+	check_digest(&d, vector_str(want, "runtime_data_primary_sha384"), "primary");
+	CHECK_INT(rcar_device_report_data(&d, HASH_SHA384, vector_str(device, "nonce"),
+					  buf_view(&jwk), NULL),
+		  0);
+	check_digest(&d, vector_str(want, "runtime_data_device_sha384"), "device");
+}
+
 TEST(rcar_report_data__shared_vectors__hold)
 {
 	cleanup_json struct json *doc =

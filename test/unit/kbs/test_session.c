@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/json.h"
+#include "agent/kbs/rcar.h"
 #include "agent/kbs/session.h"
 #include "test/unit/crypto/vector.h"
 
@@ -22,7 +24,10 @@ static struct {
 	atomic_llong retry_after_ms; /* with auth_status */
 	atomic_int life_s;
 	bool no_cookie;
-	enum err_code evidence_code;
+	enum err_code evidence_code, additional_code;
+	const char *additional; /* text of the other devices' evidence */
+	struct digest primary, device; /* what both were asked over */
+	char sent[4096];               /* the last body of /attest */
 	atomic_llong clock; /* of the fake now_ms */
 } world = { .lock = PTHREAD_MUTEX_INITIALIZER,
 	    .changed = PTHREAD_COND_INITIALIZER,
@@ -86,6 +91,7 @@ static void attest(const struct http_request *q, struct http_reply *reply)
 	int n = atomic_fetch_add(&world.attests, 1) + 1, status = atomic_load(&world.attest_status);
 
 	CHECK(q->cookie && strcmp(q->cookie, COOKIE) == 0);
+	(void)snprintf(world.sent, sizeof world.sent, "%.*s", (int)q->body.len, (const char *)q->body.p);
 	/* Each token is another one. */
 	buf_printf(&claims, "{\"iat\":0,\"exp\":%d,\"n\":%d}", atomic_load(&world.life_s), n);
 	buf_puts(&body, "{\"token\":\"h.");
@@ -113,10 +119,22 @@ static int evidence(void *ctx, struct view report_data, char **json, struct err 
 	(void)ctx;
 	atomic_fetch_add(&world.evidences, 1);
 	CHECK_INT(report_data.len, 48);
+	memcpy(world.primary.b, report_data.p, world.primary.len = 48);
 	if (world.evidence_code != CODE_OK)
 		return err_code(e, world.evidence_code, "as the test wants");
 	*json = strdup("{}");
 	return *json ? 0 : -(int)ERR_NOMEM;
+}
+
+static int additional(void *ctx, struct view report_data, char **text, struct err *e)
+{
+	(void)ctx;
+	CHECK_INT(report_data.len, 48);
+	memcpy(world.device.b, report_data.p, world.device.len = 48);
+	if (world.additional_code != CODE_OK)
+		return err_code(e, world.additional_code, "additional evidence, as the test wants");
+	*text = strdup(world.additional);
+	return *text ? 0 : -(int)ERR_NOMEM;
 }
 
 static struct kbs_config config = { .url = "http://t",
@@ -613,4 +631,67 @@ TEST(session_jitter__stays_within_a_half)
 	}
 	CHECK(least >= 501 && least < 600 && most <= 1501 && most > 1400);
 	CHECK(session_jitter(0) >= 1);
+}
+
+/* --- other devices -------------------------------------------------------------------------- */
+
+/* Both report data are those of exactly what was sent. */
+static void check_report_data(const char *text)
+{
+	cleanup_json struct json *sent = NULL;
+	cleanup_buf struct buf jwk = BUF_MAX(4096);
+	struct digest d;
+
+	CHECK_INT(json_parse(&sent, view_str(world.sent), sizeof world.sent, NULL), 0);
+	CHECK_INT(json_canonical(&jwk, json_get(json_get(sent, "runtime-data"), "tee-pubkey"), NULL), 0);
+	CHECK(strcmp(json_string(json_get(json_get(sent, "tee-evidence"), "additional_evidence")), text) ==
+	      0);
+	CHECK_INT(rcar_report_data(&d, HASH_SHA384, "n", buf_view(&jwk), text, NULL), 0);
+	CHECK(memcmp(d.b, world.primary.b, 48) == 0);
+	if (world.device.len == 0)
+		return;
+	CHECK_INT(rcar_device_report_data(&d, HASH_SHA384, "n", buf_view(&jwk), NULL), 0);
+	CHECK(memcmp(d.b, world.device.b, 48) == 0);
+	CHECK(memcmp(world.primary.b, world.device.b, 48) != 0);
+}
+
+TEST(additional_evidence__its_text__is_sent_and_hashed_as_it_is)
+{
+	/* Not canonical, with a quote and a character outside ASCII: it is not rewritten. */
+	static const char text[] = "{ \"tpm\":{\"b\":1,\"a\":\"\xc3\xa9\\\"\"} ,\"sampledevice\":{}}";
+	struct kbs_session *s;
+	uint64_t serial;
+
+	config.evidence.additional = additional;
+	world.additional = text;
+	s = open_session(false);
+	CHECK_INT(now_ask(s, SOON_MS, &serial), CODE_OK);
+	check_report_data(text);
+	session_close(s);
+	/* A source without devices gives "". */
+	world.additional = "";
+	s = open_session(false);
+	CHECK_INT(now_ask(s, SOON_MS, &serial), CODE_OK);
+	check_report_data("");
+	session_close(s);
+	config.evidence.additional = NULL;
+	world.device.len = 0;
+	s = open_session(false);
+	CHECK_INT(now_ask(s, SOON_MS, &serial), CODE_OK);
+	check_report_data("");
+	session_close(s);
+}
+
+TEST(additional_evidence__that_fails__ends_the_handshake_before_anything_is_sent)
+{
+	struct kbs_session *s;
+	uint64_t serial;
+
+	config.evidence.additional = additional;
+	world.additional_code = CODE_TPM_NO_AK;
+	s = open_session(false);
+	CHECK_INT(now_ask(s, SOON_MS, &serial), CODE_TPM_NO_AK);
+	CHECK_INT(world.attests, 0);
+	CHECK_INT(world.evidences, 0);
+	session_close(s);
 }
