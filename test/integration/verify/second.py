@@ -166,7 +166,7 @@ class Judge:
         rest = pem
         for c in certs:
             rest = rest.replace(c, b"")
-        if rest.strip(b" \t\r\n\0"):
+        if any(b > 0x20 for b in rest):
             raise Malformed
         try:
             pck = x509.load_pem_x509_certificate(certs[0]).public_key()
