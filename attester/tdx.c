@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/enc.h"
 #include "agent/base/fs.h"
-#include "agent/base/log.h"
 #include "attester/attester.h"
 #include "attester/cc_eventlog.h"
 #include "attester/eventlog.h"
@@ -18,7 +17,6 @@ extern const struct attester attester_tdx;
 enum {
 	EVENT_PCR = 17, /* upstream's default: RTMR 3, which is there for what runs in the guest */
 	QUOTES = 3, /* for one evidence, while events are being measured */
-	LOG_MAX = 700 << 10, /* of the event log, bytes, so that evidence with it fits EVIDENCE_MAX */
 };
 
 static bool present(const struct attester_env *env, const char *path)
@@ -77,21 +75,11 @@ static int get_log(const struct attester_env *env, const struct tdx_quote *q, st
 		   struct err *e)
 {
 	uint8_t rtmr[TEE_RTMRS][TEE_DIGEST];
-	struct err why;
-	int r;
 
 	for (size_t i = 0; i < TEE_RTMRS; i++)
 		memcpy(rtmr[i], q->td.rtmr[i].p, TEE_DIGEST);
 	buf_reset(log);
-	r = cc_eventlog(log, env, rtmr, &why);
-	if (r == -ERR_LIMIT) {
-		log_debug("no event log in evidence", "why=\"%s\"", why.msg);
-		buf_reset(log);
-		return 0;
-	}
-	if (r < 0 && e)
-		*e = why;
-	return r;
+	return cc_eventlog(log, env, rtmr, e);
 }
 
 /* An event came between the quote and the log, or is on its way: both will fit a moment later. */
@@ -127,7 +115,7 @@ static int evidence(const struct attester_env *env, struct view report_data, cha
 		    struct err *e)
 {
 	cleanup_quote struct quote q = { 0 };
-	cleanup_buf struct buf text = BUF_MAX(EVIDENCE_MAX), log = BUF_MAX(LOG_MAX);
+	cleanup_buf struct buf text = BUF_MAX(EVIDENCE_MAX), log = BUF_MAX(CC_EVENTLOG_MAX);
 	uint8_t data[TEE_DATA] = { 0 };
 	int r;
 

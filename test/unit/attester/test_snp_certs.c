@@ -87,6 +87,7 @@ TEST(snp_certs_parse__one_wrong_field__fails_and_leaves_out_untouched)
 		{ { { 20, 6 } }, 0, ERR_FORMAT, "0 and 1 of the host's table share" },
 		{ { { ENTRY + 16, 76 } }, 0, ERR_FORMAT, "0 and 1 of the host's table share" },
 		{ { { ENTRY + 16, 72 } }, 0, ERR_FORMAT, "0 and 1 of the host's table share" },
+		{ { { 16, 78 }, { ENTRY + 16, 72 } }, 0, ERR_FORMAT, "0 and 1 of the host's table" },
 		{ { { 16, 0 } }, 0, ERR_FORMAT, "certificate 0 of the host's table lies in" },
 		{ { { 16, 67 } }, 0, ERR_FORMAT, "lies in" },
 		{ { { 16, 71 } }, 0, ERR_FORMAT, "lies in" },

@@ -160,7 +160,8 @@ TEST(tdx_quote_parse__cut_anywhere__fails_and_leaves_out_untouched)
 			cleanup_free uint8_t *cut = malloc(n + 1);
 
 			memcpy(cut + 1, r.b, n);
-			CHECK_INT(tdx_quote_parse(&q, (struct view){ cut + 1, n }, &e), -ERR_FORMAT);
+			CHECK_ERR(tdx_quote_parse(&q, (struct view){ cut + 1, n }, &e), ERR_FORMAT, e,
+				  n < 48 ? "header" : "cut short");
 			CHECK_INT(q.version, 77);
 		}
 	}
