@@ -239,16 +239,17 @@ static void leave(enum tail tail, enum where where, bool upstream)
 				    .reg = upstream ? 15 : 3 };
 	struct digest d;
 
-	CHECK_INT(eventlog_entry_put(&log, &d, 15, HASH_SHA256, view_str("domain operation first"),
+	CHECK_INT(eventlog_entry_put(&log, &d, 15, fake_attester.log_hash, view_str("domain operation first"),
 				     NULL),
 		  0);
 	fake_do(15, digest_view(&d));
-	CHECK_INT(eventlog_entry_put(&entry, &d, wal.reg, HASH_SHA256, wal.text, NULL), 0);
-	CHECK_INT(eventlog_extended(&wal.expected, HASH_SHA256, &fake->value[wal.reg],
+	CHECK_INT(eventlog_entry_put(&entry, &d, wal.reg, fake_attester.log_hash, wal.text, NULL), 0);
+	CHECK_INT(eventlog_extended(&wal.expected, fake_attester.log_hash, &fake->value[wal.reg],
 				    digest_view(&d), NULL),
 		  0);
 	if (where == R_ELSEWHERE)
-		fake_do(wal.reg, (struct view){ (const uint8_t[32]){ 9 }, 32 });
+		fake_do(wal.reg, (struct view){ (const uint8_t[64]){ 9 },
+						    hash_len(fake_attester.log_hash) });
 	if (where != R_BEFORE)
 		fake_do(wal.reg, digest_view(&d));
 	wal.offset = log.len + (tail == TAIL_SHORT);
@@ -267,14 +268,15 @@ static void leave(enum tail tail, enum where where, bool upstream)
 	file_write(EVENTLOG_WAL, (struct view){ raw.p, raw.len - (upstream ? 3 : 0) });
 }
 
-static void check_left(enum tail tail, enum where where, bool upstream, const char *words)
+static void check_left(enum hash_alg alg, enum tail tail, enum where where, bool upstream,
+		       const char *words)
 {
 	cleanup_buf struct buf before = BUF_MAX(EVENTLOG_MAX), after = BUF_MAX(EVENTLOG_MAX);
 	cleanup_eventlog struct eventlog *log = NULL;
 	struct replayed seen;
 	struct err e;
 
-	fake_start(HASH_SHA256);
+	fake_start(alg);
 	root_make();
 	leave(tail, where, upstream);
 	CHECK(file_read(&before, EVENTLOG_FILE));
@@ -315,7 +317,9 @@ TEST(eventlog_open__every_state_a_kill_can_leave__is_as_the_table_says)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		for (enum where w = R_AFTER; w <= R_ELSEWHERE; w++)
 			for (int upstream = 0; upstream < 2; upstream++)
-				check_left(rows[i].tail, w, upstream == 1, rows[i].words[w]);
+				for (int tdx = 0; tdx < 2; tdx++)
+					check_left(tdx ? HASH_SHA384 : HASH_SHA256, rows[i].tail, w,
+						   upstream == 1, rows[i].words[w]);
 }
 
 TEST(eventlog_open__torn_log_without_a_write_ahead_file__is_refused_and_kept)
