@@ -305,6 +305,7 @@ static void put_with(struct buf *out, const struct json *object, const char *key
 	buf_putc(out, '}');
 }
 
+/* What is accepted is something that Trustee's bytes have no place for. */
 static int from_with(const struct sample *s, const char *key, const char *value, struct err *e)
 {
 	cleanup_buf struct buf text = BUF_MAX(JSON_CAP);
@@ -317,9 +318,8 @@ static int from_with(const struct sample *s, const char *key, const char *value,
 	put_with(&text, s->object, key, value);
 	CHECK_INT(json_parse(&object, buf_view(&text), JSON_CAP, NULL), 0);
 	r = snp_report_from_json(out, object, e);
-	if (r < 0)
-		for (size_t i = 0; i < sizeof out; i++)
-			CHECK_INT(out[i], 0xee);
+	for (size_t i = 0; i < sizeof out; i++)
+		CHECK_INT(out[i], r < 0 ? 0xee : s->raw[i]);
 	return r;
 }
 

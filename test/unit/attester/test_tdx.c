@@ -279,6 +279,14 @@ TEST(tdx_evidence__events_of_our_own__are_in_it_and_replay)
 			CHECK_INT(event.index, index[n++]);
 		CHECK_INT(n, ARRAY_LEN(index));
 	}
+	/* A log that fits is taken, whatever is on its way. */
+	fake_file(root, EVENTLOG_WAL, "x", 1);
+	{
+		cleanup_parts struct parts p = evidence(&env, 48);
+
+		CHECK(p.has_log);
+		CHECK_INT(f->quotes, 2);
+	}
 }
 
 TEST(tdx_evidence__log_that_does_not_fit__is_left_out)
