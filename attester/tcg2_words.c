@@ -355,6 +355,13 @@ static bool put_by_type(struct buf *out, const struct tcg2_event *ev)
 		buf_printf(out, "partition table, %llu partitions",
 			   (unsigned long long)le64(ev->data.p + GPT_HEAD));
 		return true;
+	case 0x80000008u: /* EV_EFI_PLATFORM_FIRMWARE_BLOB */
+		if (ev->data.len != 16)
+			return false;
+		buf_printf(out, "firmware at 0x%llx, 0x%llx bytes",
+			   (unsigned long long)le64(ev->data.p),
+			   (unsigned long long)le64(ev->data.p + 8));
+		return true;
 	case 0x8000000au: /* EV_EFI_PLATFORM_FIRMWARE_BLOB2 */
 	case 0x8000000bu: /* EV_EFI_HANDOFF_TABLES2 */
 		return put_named(out, ev->data);

@@ -2,6 +2,7 @@
 #include "agent/base/enc.h"
 #include "attester/uki.h"
 #include "test/unit/attester/bootlog.h"
+#include "test/unit/attester/vector.h"
 
 #include <stdio.h>
 
@@ -497,5 +498,82 @@ TEST(uki_root_hash__words_as_the_kernel_cuts_them__one_hash_or_none)
 		if (uki_root_hash(out, view_str(rows[i].line), "roothash") != rows[i].is)
 			test_fail(__FILE__, __LINE__, "%s", rows[i].line);
 		CHECK(strcmp(out, rows[i].is ? HASH : "-") == 0);
+	}
+}
+
+/* --- a recorded boot ------------------------------------------------------------------------------- */
+
+static void recorded_boot(struct buf *log, uint8_t pcrs[24][32], char *cmdline, size_t size)
+{
+	struct json *doc = vector_json(test_vector("attester/uki-boot.json"));
+	const struct json *pcr = json_first(json_get(doc, "pcrs"));
+
+	CHECK_INT(enc_base64_decode(log, ENC_B64, view_str(vector_text(doc, "log")), NULL), 0);
+	for (int i = 0; i < 24; i++, pcr = json_next(pcr))
+		CHECK_INT(enc_hex_decode(pcrs[i], 32, view_str(json_string(pcr)), NULL), 0);
+	snprintf(cmdline, size, "%s", vector_text(doc, "cmdline"));
+	json_free(doc);
+}
+
+TEST(uki_from_log__recorded_boot__replays_to_the_tpms_pcrs_and_has_the_running_command_line)
+{
+	cleanup_buf struct buf raw = BUF_MAX(65536);
+	uint8_t pcrs[24][32];
+	char cmdline[512], hash[65];
+	struct tcg2_registers regs;
+	struct tcg2_log log;
+	struct uki_boot boot;
+	struct err e;
+	bool is = false;
+
+	recorded_boot(&raw, pcrs, cmdline, sizeof cmdline);
+	CHECK_INT(tcg2_open(&log, buf_view(&raw), TCG2_TPM, &e), 0);
+	CHECK_INT(tcg2_replay(&regs, &log, HASH_SHA256, &e), 0);
+	for (int i = 0; i < 24; i++)
+		/* 10 is IMA's. */
+		if (i != 10 && memcmp(regs.value[i].b, pcrs[i], 32) != 0)
+			test_fail(__FILE__, __LINE__, "PCR %d", i);
+	CHECK_INT(uki_from_log(&boot, &log, HASH_SHA256, &e), 0);
+	CHECK(boot.is_uki && !boot.overridden);
+	CHECK_INT(boot.images, 2);
+	CHECK_INT(boot.secure_boot, 0);
+	CHECK(boot.content[UKI_LINUX].len && boot.content[UKI_OSREL].len &&
+	      boot.content[UKI_CMDLINE].len && boot.content[UKI_INITRD].len);
+	/* Section .uname was in the file; this stub does not measure it. */
+	CHECK_INT(boot.content[UKI_UNAME].len, 0);
+	CHECK_INT(uki_cmdline_is(&is, &boot, view_str(cmdline), &e), 0);
+	CHECK(is);
+	CHECK(uki_root_hash(hash, view_str(cmdline), "roothash"));
+	/* Load options alone, as without a UKI: the kernel measured the same text. */
+	boot.content[UKI_CMDLINE].len = 0;
+	boot.is_uki = false;
+	CHECK_INT(uki_cmdline_is(&is, &boot, view_str(cmdline), &e), 0);
+	CHECK(is);
+	cmdline[0] ^= 1;
+	CHECK_INT(uki_cmdline_is(&is, &boot, view_str(cmdline), &e), 0);
+	CHECK(!is);
+}
+
+TEST(tcg2_replay__any_changed_digest_of_the_recorded_boot__is_seen_in_its_pcr)
+{
+	cleanup_buf struct buf raw = BUF_MAX(65536);
+	uint8_t pcrs[24][32];
+	char cmdline[512];
+	struct tcg2_registers regs;
+	struct tcg2_log log;
+	struct tcg2_event ev;
+	struct err e;
+
+	recorded_boot(&raw, pcrs, cmdline, sizeof cmdline);
+	CHECK_INT(tcg2_open(&log, buf_view(&raw), TCG2_TPM, &e), 0);
+	for (size_t at = log.first; tcg2_next(&ev, &log, &at) == 1;) {
+		size_t digest = (size_t)(tcg2_digest(&ev, HASH_SHA256).p - raw.p);
+
+		if (ev.type == TCG2_EV_NO_ACTION)
+			continue;
+		raw.p[digest + 31] ^= 1;
+		CHECK_INT(tcg2_replay(&regs, &log, HASH_SHA256, &e), 0);
+		CHECK(memcmp(regs.value[ev.index].b, pcrs[ev.index], 32) != 0);
+		raw.p[digest + 31] ^= 1;
 	}
 }
