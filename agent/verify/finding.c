@@ -5,8 +5,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static void add(struct findings *f, const char *name, enum finding_state state, const char *fmt,
-		va_list ap)
+PRINTF(4, 0)
+static void PRINTF(4, 0) add(struct findings *f, const char *name, enum finding_state state,
+			     const char *fmt, va_list ap)
 {
 	struct finding *x;
 
