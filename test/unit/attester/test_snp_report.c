@@ -560,7 +560,7 @@ TEST(snp_report_from_json__recorded_evidence__is_the_signed_bytes)
 	CHECK(!signature_holds(&r, json_get(json_first(json_get(doc, "cert_chain")), "data")));
 }
 
-/* --- bits -------------------------------------------------------------------------------------- */
+/* --- bits ------------------------------------------------------------------------------------ */
 
 TEST(bits_names__known_unknown_and_none)
 {

@@ -380,7 +380,7 @@ TEST(tdx_evidence__log_too_large_for_it__is_left_out)
 	}
 }
 
-/* --- registers --------------------------------------------------------------------------------- */
+/* --- registers ------------------------------------------------------------------------------- */
 
 TEST(tdx_log_index__each_pcr__as_firmware_maps_it)
 {
@@ -422,7 +422,7 @@ TEST(tdx_extend__each_fault__says_so)
 	CHECK(out.len == TEE_DIGEST && out.b[5] == 9);
 }
 
-/* --- initdata ---------------------------------------------------------------------------------- */
+/* --- initdata -------------------------------------------------------------------------------- */
 
 TEST(tdx_binding__mrconfigid__is_the_digest_padded_or_cut_to_48)
 {
