@@ -4,7 +4,7 @@
 
 #include "agent/base/mem.h"
 
-/* Little-endian numbers of the hardware's structures; the caller has checked that they are there. */
+/* Little-endian numbers of the hardware: the caller has checked that they are there. */
 static inline uint16_t le16(const uint8_t *p)
 {
 	return (uint16_t)(p[0] | p[1] << 8);
