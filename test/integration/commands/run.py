@@ -317,10 +317,11 @@ def status__of_a_daemon_that_serves__says_what_it_did(w):
 
 
 def help__of_each__has_an_example(w):
-    for name in ("status", "unseal", "get-resource", "evidence", "token", "metrics"):
-        r = cli(w, name, "--help")
+    for name in ("status", "unseal", "get-resource", "evidence", "evidence verify", "evidence show",
+                 "reference-values", "token", "metrics"):
+        r = cli(w, *name.split(), "--help")
         assert f"  vouchsafe {name}".encode() in r.stdout and b"--json" in r.stdout, r.stdout
-        assert name in cli(w, "--help").stdout.decode()
+        assert name.split()[0] in cli(w, "--help").stdout.decode()
 
 
 # --- worlds where something is wrong ---------------------------------------------------------
@@ -338,7 +339,7 @@ def denied__policy_of_trustee__is_77_and_counted():
 def away__daemon__is_75_for_every_command():
     with World(BUILD) as w:
         (w.root / "run/confidential-containers").mkdir(parents=True)
-        for argv in (("status",), ("metrics",), ("evidence",), ("token",), ("unseal", "sealed.a.b.c"),
+        for argv in (("status",), ("metrics",), ("evidence",), ("reference-values",), ("token",), ("unseal", "sealed.a.b.c"),
                      ("get-resource", "kbs:///a/b/c")):
             failing(w, "api.unreachable", 75, *argv)
 
