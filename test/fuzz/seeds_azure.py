@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seeds for fuzz_hcl, fuzz_metadata and fuzz_tpm_nv, of test hardware made here:
+seeds_azure.py writes them below test/fuzz/corpus."""
+
+import base64
+import hashlib
+import json
+import pathlib
+import struct
+import sys
+import tempfile
+
+TOP = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TOP / "devices"))
+sys.dont_write_bytecode = True
+import hardware  # noqa: E402
+
+
+def put(name, case, data):
+    d = TOP / "fuzz/corpus" / name
+    d.mkdir(parents=True, exist_ok=True)
+    (d / case).write_bytes(data)
+
+
+def var_data(user="00" * 64):
+    n = base64.urlsafe_b64encode(hashlib.sha512(b"n").digest() * 4).rstrip(b"=").decode()
+    key = {"kid": "HCLAkPub", "key_ops": ["sign"], "kty": "RSA", "e": "AQAB", "n": n}
+    return json.dumps({"keys": [key], "vm-configuration": {"secure-boot": True}, "user-data": user},
+                      separators=(",", ":")).encode()
+
+
+def report(hw, kind, var):
+    head = b"HCLA" + struct.pack("<4I", 2, 1236 + len(var), 2, 0) + bytes(12)
+    return head + hw.ljust(1184, b"\0") + struct.pack("<5I", 20 + len(var), 1, kind, 1, len(var)) + var + bytes(8)
+
+
+def main():
+    var = var_data()
+    bound = hashlib.sha256(var).digest()
+    with tempfile.TemporaryDirectory() as d:
+        amd, intel = hardware.Amd(f"{d}/amd"), hardware.Intel(f"{d}/intel")
+        td = intel.tdreport(bound)
+        put("hcl", "snp", report(amd.report(bound), 2, var))
+        put("hcl", "tdx", report(td, 4, var))
+        put("hcl", "json", var)
+        put("metadata", "vcek", b"\0" + json.dumps(amd.certification()).encode())
+        quote = intel.quote(td)
+        put("metadata", "quote", b"\1" + json.dumps({"quote": base64.b64encode(quote).decode()}).encode())
+        url = base64.urlsafe_b64encode(quote).rstrip(b"=").decode()
+        put("metadata", "quote-url", b"\1" + json.dumps({"quote": url}).encode())
+    public = struct.pack(">IHIHH", 0x01400001, 0x0B, 0x62020002, 0, 40)
+    name = b"\0\x0b" + hashlib.sha256(public).digest()
+    public = struct.pack(">H", len(public)) + public + struct.pack(">H", len(name)) + name
+    caps = b"\0" + struct.pack(">IIII", 6, 1, 0x12C, 1024)
+    data = struct.pack(">H", 40) + bytes(40)
+    read = struct.pack(">I", len(data)) + data + b"\0\0\1\0\0"
+    put("tpm_nv", "read", b"\0" + b"".join(bytes([len(x)]) + x for x in (public, public, caps, read)))
+    done = struct.pack(">I", 0) + b"\0\0\1\0\0"
+    put("tpm_nv", "define", b"\1\xff\0\0\1\x8b" + bytes([len(done)]) + done + bytes([len(public)]) + public +
+        bytes([len(done)]) + done)
+    put("tpm_nv", "unwritten", b"\0" + b"".join(bytes([len(x)]) + x for x in (public, public, caps)) +
+        b"\xff\0\0\1\x4a")
+
+
+if __name__ == "__main__":
+    main()
