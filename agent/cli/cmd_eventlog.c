@@ -6,6 +6,7 @@
 #include "agent/cli/cmd_eventlog.h"
 #include "agent/cli/cmd_initdata.h"
 #include "agent/setup/guest.h"
+#include "attester/cc_eventlog.h"
 #include "attester/eventlog.h"
 
 #include <stdio.h>
@@ -32,6 +33,8 @@ struct listing {
 	bool false_digest;
 	bool differs; /* a register does not hold what the log says */
 	enum hash_alg alg;
+	/* What firmware's log left in the registers before ours began (TDX); len 0: zero. */
+	struct digest base[TCG2_REGISTERS];
 	struct reg_state regs[EVENTLOG_INDEX_MAX];
 	size_t n_regs;
 };
@@ -81,10 +84,15 @@ static void put_entry_text(struct listing *l, const struct eventlog_entry *entry
 /* There is room: a replay refuses more registers than that. */
 static struct reg_state *reg_of(struct listing *l, uint32_t index)
 {
+	const struct digest *base = index < TCG2_REGISTERS ? &l->base[index] : NULL;
+
 	for (size_t i = 0; i < l->n_regs; i++)
 		if (l->regs[i].index == index)
 			return &l->regs[i];
 	l->regs[l->n_regs] = (struct reg_state){ .index = index };
+	l->regs[l->n_regs].replayed.len = hash_len(l->alg);
+	if (base && base->len == hash_len(l->alg))
+		l->regs[l->n_regs].replayed = *base;
 	return &l->regs[l->n_regs++];
 }
 
@@ -93,13 +101,17 @@ static int take_entry(void *ctx, const struct eventlog_entry *entry, const struc
 {
 	struct listing *l = ctx;
 	struct reg_state *reg = reg_of(l, entry->index);
+	struct digest next;
 	bool right;
 	int r = eventlog_entry_true(&right, entry, e);
 
+	(void)value;
+	if (r == 0)
+		r = eventlog_extended(&next, l->alg, &reg->replayed, entry->digest, e);
 	if (r < 0)
 		return r;
 	reg->entries++;
-	reg->replayed = *value;
+	reg->replayed = next;
 	(l->json ? put_entry_json : put_entry_text)(l, entry, right);
 	l->any = true;
 	l->false_digest = l->false_digest || !right;
@@ -124,6 +136,26 @@ static int list(struct listing *l, const char *path, struct err *e)
 }
 
 /* --- the registers -------------------------------------------------------------------------- */
+
+/*
+ * Where the platform's log shares registers with firmware's (TDX), ours begins where that one ends.
+ * A log of firmware's that is absent or no log leaves zero: then the register differs, and that is
+ * said.
+ */
+static void take_base(struct listing *l, const struct guest *g)
+{
+	cleanup_free char *path = fs_join(g->root, CC_EVENTLOG_PATH);
+	cleanup_buf struct buf raw = BUF_MAX(TCG2_LOG_MAX);
+	struct tcg2_registers regs;
+	struct tcg2_log log;
+
+	if (!g->attester->log_index || !path || fs_read(&raw, path, TCG2_LOG_MAX, NULL) < 0 ||
+	    tcg2_open(&log, buf_view(&raw), TCG2_CCEL, NULL) < 0 ||
+	    tcg2_replay(&regs, &log, g->attester->log_hash, NULL) < 0)
+		return;
+	for (size_t i = 0; i < TCG2_REGISTERS; i++)
+		l->base[i] = regs.value[i];
+}
 
 /* The register behind an index of the log: any that maps to it. */
 static int read_indexed(const struct guest *g, uint32_t index, struct digest *out, struct err *e)
@@ -182,6 +214,7 @@ int cli_eventlog_check(struct eventlog_findings *out, const struct guest *g, con
 	for (unsigned i = 1; r == 0; i++) {
 		cleanup_listing struct listing l = { .out = BUF_MAX(OUT_MAX) };
 
+		take_base(&l, g);
 		if ((r = list(&l, path, e)) < 0 || (r = compare(&l, g, e)) < 0)
 			break;
 		*out = (struct eventlog_findings){ 0, l.false_digest, l.differs };
@@ -267,6 +300,8 @@ static int run(const char *path, bool json, bool verify)
 	for (unsigned i = 1;; i++) {
 		cleanup_listing struct listing l = { .json = json, .out = BUF_MAX(OUT_MAX) };
 
+		if (verify)
+			take_base(&l, &g);
 		if (json)
 			buf_puts(&l.out, "{\"entries\":[");
 		if (list(&l, path, &e) < 0 || (verify && compare(&l, &g, &e) < 0))
@@ -287,12 +322,11 @@ int cmd_eventlog(int argc, char **argv)
 	const struct cli_syntax syntax = {
 		.command = "eventlog",
 		.operands = "[FILE]",
-		.about = "List the measured events of this guest, or those in FILE (\"-\": "
-			 "standard\n"
+		.about = "List the measured events of this guest, or those in FILE (\"-\": standard\n"
 			 "input): register, digest, domain, operation, content; then what each\n"
-			 "register holds by the log, counted from zero. Exits 1 when a digest is "
-			 "not\n"
-			 "that of its event, with --verify 76 then and when a register differs.\n\n"
+			 "register holds by the log, counted from zero (with --verify on TDX: from\n"
+			 "where firmware's log left it). Exits 1 when a digest is not that of its\n"
+			 "event, with --verify 76 then and when a register differs.\n\n"
 			 "  vouchsafe eventlog --verify",
 		.options = options,
 		.n_options = ARRAY_LEN(options),
