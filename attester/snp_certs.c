@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "attester/snp_certs.h"
 #include "agent/base/enc.h"
+#include "attester/byte_list.h"
 #include "attester/le.h"
 
 enum { ENTRY_LEN = 24, AT_OFFSET = 16, AT_LENGTH = 20, UUID_LEN = 36 };
@@ -141,10 +142,9 @@ void snp_certs_json(struct buf *out, const struct snp_certs *certs)
 		} else {
 			buf_printf(out, "\"%s\"", snp_cert_name(c->type));
 		}
-		buf_puts(out, ",\"data\":[");
-		for (size_t j = 0; j < c->data.len; j++)
-			buf_printf(out, "%s%u", j ? "," : "", c->data.p[j]);
-		buf_puts(out, "]}");
+		buf_puts(out, ",\"data\":");
+		byte_list_put(out, c->data);
+		buf_putc(out, '}');
 	}
 	buf_putc(out, ']');
 }
@@ -191,16 +191,10 @@ static int get_type(struct snp_cert *c, const struct json *type, size_t i, struc
 
 static int get_data(struct buf *store, const struct json *list, size_t i, struct err *e)
 {
-	uint64_t b;
+	size_t bad;
 
-	if (!json_is_array(list))
-		return err_set(e, ERR_FORMAT, "cert_chain[%zu]: data is no list", i);
-	for (const struct json *v = json_first(list); v; v = json_next(v)) {
-		if (!json_u64(&b, v) || b > UINT8_MAX)
-			return err_set(e, ERR_FORMAT, "cert_chain[%zu]: data is no list of bytes",
-				       i);
-		buf_putc(store, (uint8_t)b);
-	}
+	if (byte_list_get(store, list, &bad) < 0)
+		return err_set(e, ERR_FORMAT, "cert_chain[%zu]: data is no list of bytes", i);
 	return buf_check(store, "cert_chain", e);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "attester/snp_report.h"
+#include "attester/byte_list.h"
 #include "attester/le.h"
 
 #include <stdio.h>
@@ -231,13 +232,6 @@ static const struct field {
 	{ "signature", F_SIG, AT_R, 0 },
 };
 
-static void put_bytes(struct buf *out, struct view v)
-{
-	for (size_t i = 0; i < v.len; i++)
-		buf_printf(out, "%s%u", i ? "," : "[", v.p[i]);
-	buf_putc(out, ']');
-}
-
 static void put_uint(struct buf *out, const uint8_t *p, size_t n)
 {
 	uint64_t v = 0;
@@ -267,7 +261,7 @@ static void put_field(struct buf *out, const struct snp_report *r, const struct 
 		put_uint(out, p, f->n);
 		break;
 	case F_BYTES:
-		put_bytes(out, (struct view){ p, f->n });
+		byte_list_put(out, (struct view){ p, f->n });
 		break;
 	case F_TCB:
 		put_tcb(out, tcb_at(p, r->generation));
@@ -286,9 +280,9 @@ static void put_field(struct buf *out, const struct snp_report *r, const struct 
 		break;
 	case F_SIG:
 		buf_puts(out, "{\"r\":");
-		put_bytes(out, r->r);
+		byte_list_put(out, r->r);
 		buf_puts(out, ",\"s\":");
-		put_bytes(out, r->s);
+		byte_list_put(out, r->s);
 		buf_putc(out, '}');
 		break;
 	}
@@ -320,19 +314,18 @@ static int get_bytes(uint8_t *out, size_t n, const struct json *object, const ch
 		     const char *name, struct err *e)
 {
 	const struct json *list = json_get(object, name);
-	size_t i = 0;
+	cleanup_buf struct buf bytes = BUF_MAX(n);
+	size_t bad;
 
-	if (!json_is_array(list) || json_count(list) != n)
+	if (byte_list_get(&bytes, list, &bad) < 0 && bad < n)
+		return err_set(e, ERR_FORMAT, "attestation_report: %s%s[%zu] is no byte", where, name,
+			       bad);
+	if (bytes.failed == ERR_NOMEM)
+		return buf_check(&bytes, name, e);
+	if (bytes.len != n || bytes.failed)
 		return err_set(e, ERR_FORMAT, "attestation_report: %s%s is no list of %zu bytes",
 			       where, name, n);
-	for (const struct json *v = json_first(list); v; v = json_next(v)) {
-		uint64_t b;
-
-		if (!json_u64(&b, v) || b > UINT8_MAX)
-			return err_set(e, ERR_FORMAT,
-				       "attestation_report: %s%s[%zu] is no byte", where, name, i);
-		out[i++] = (uint8_t)b;
-	}
+	memcpy(out, bytes.p, n);
 	return 0;
 }
 
