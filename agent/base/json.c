@@ -327,7 +327,7 @@ static int keep_numbers(cJSON *v, struct scan *s, struct err *e)
 int json_parse(struct json **out, struct view text, size_t max, struct err *e)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct scan s = { .p = text.p, .len = text.len };
+	struct scan s = { .p = text.len ? text.p : (const uint8_t *)"", .len = text.len };
 	cJSON *v;
 	int r;
 
