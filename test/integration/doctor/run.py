@@ -213,19 +213,20 @@ def doctor__units__are_asked_of_systemctl_where_systemd_runs():
         systemctl.chmod(0o755)
         d, _ = doctor(w, "--offline")
         found = all_of(d, "units")
-        assert [v for v, _ in found] == ["ok", "fail", "note"] and not d["healthy"], found
+        assert [v for v, _ in found] == ["ok", "fail", "note", "note", "note"] and not d["healthy"], found
         assert "vouchsafed.service failed" in found[1][1] and "not known" in found[2][1], found
         assert (w.tmp / "asked").read_text().split() == ["is-active", "vouchsafe-initdata.service",
-                                                         "vouchsafed.service", "vouchsafe-rest.socket"]
-        systemctl.write_text("#!/bin/sh\nprintf 'active\\nactive\\nactive\\n'\n")
+                                                         "vouchsafed.service", "vouchsafe-rest.socket",
+                                                         "vouchsafe-mountd.socket", "vouchsafe-volumes.service"]
+        systemctl.write_text("#!/bin/sh\nprintf 'active\\nactive\\nactive\\nactive\\nactive\\n'\n")
         override = w.root / "etc/systemd/system/process-user-data.service.d/10-override.conf"
         override.parent.mkdir(parents=True)
         override.write_text("[Service]\nExecStartPost=tpm2_pcrextend\n")
         d, _ = doctor(w, "--offline")
-        assert [v for v, _ in all_of(d, "units")] == ["ok"] * 3 + ["bad"] and d["healthy"], d
+        assert [v for v, _ in all_of(d, "units")] == ["ok"] * 5 + ["bad"] and d["healthy"], d
         override.unlink()
         override.symlink_to("/dev/null")
-        assert [v for v, _ in all_of(doctor(w, "--offline")[0], "units")] == ["ok"] * 4
+        assert [v for v, _ in all_of(doctor(w, "--offline")[0], "units")] == ["ok"] * 6
         systemctl.write_text("#!/bin/sh\nexec sleep 60\n")
         start = time.monotonic()
         found = all_of(doctor(w, "--offline")[0], "units")

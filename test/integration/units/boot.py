@@ -323,11 +323,34 @@ def check_daemon(b):
     return pid
 
 
+def check_mountd(b):
+    """Started by the socket, in the mount namespace of everybody, with one power; ended when told."""
+    assert b.show("vouchsafe-mountd.service", "ActiveState")["ActiveState"] == "inactive"
+    r = b.run("vouchsafe", "volume", "list", "--json")
+    assert r.returncode == 0 and json.loads(r.stdout) == [], (r, b.run("systemctl", "status", "-l", "vouchsafe-mountd.service").stdout)
+    pid = b.show("vouchsafe-mountd.service", "MainPID")["MainPID"]
+    ns = b.run("readlink", f"/proc/{pid}/ns/mnt", "/proc/1/ns/mnt", f"/proc/{pid}/ns/net", "/proc/1/ns/net").stdout.split()
+    assert ns[0] == ns[1], f"a mount namespace of its own: {ns}"
+    assert ns[2] != ns[3], f"no network namespace of its own: {ns}"
+    s = {k: v.split() for k, _, v in (x.partition(":") for x in b.run("cat", f"/proc/{pid}/status").stdout.splitlines())}
+    assert s["Uid"] == ["0"] * 4 and s["NoNewPrivs"] == ["1"] and s["Seccomp"] == ["2"], s
+    assert [int(s[c][0], 16) for c in ("CapPrm", "CapEff", "CapBnd", "CapAmb", "CapInh")] == [1 << 21] * 3 + [0, 0], s
+    st = b.run("stat", "-c", "%a %U %G", "/run/vouchsafe/mountd.sock").stdout.strip()
+    assert st == "660 root vouchsafe", st
+    # As vouchsafed, over cdh.sock: the request goes all the way, and this kernel has no such disk.
+    r = b.run("vouchsafe", "volume", "open", "/dev/vdz", "/run/kata-containers")
+    assert r.returncode == 66 and "volume.device-missing" in r.stderr, r
+    # At shutdown: closing all has nothing to do and says so by its exit code.
+    b.run("systemctl", "stop", "vouchsafe-volumes.service")
+    assert b.show("vouchsafe-volumes.service", "Result")["Result"] == "success"
+
+
 def boot__caa_image__policy_first_one_extend_and_everything_serves():
     encoded, digest = make_initdata()
     with Boot(initdata=encoded) as b:
         check_good(b, digest)
         pid = check_daemon(b)
+        check_mountd(b)
         # The pod's REST API: in its namespace, by the socket unit, and nowhere else.
         ask = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8006/info', timeout=20).read().decode())"
         r = b.run("ip", "netns", "exec", "podns", "/usr/bin/python3", "-c", ask)

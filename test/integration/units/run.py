@@ -214,6 +214,17 @@ def security__of_each_service__is_below_its_threshold():
         assert m and float(m[1]) <= limit, (unit, limit, m and m[1], r.stderr)
 
 
+def mountd__its_unit__makes_no_mount_namespace():
+    """systemd.exec(5): each of these gives the service a mount namespace, and nobody sees its mounts."""
+    d = tree.load(installed(), "vouchsafe-mountd.service")
+    makes = ("ProtectSystem ProtectHome ProtectProc ProcSubset ProtectControlGroups ProtectKernelLogs "
+             "ProtectKernelModules ProtectKernelTunables PrivateTmp PrivateDevices PrivateMounts PrivateIPC PrivateUsers "
+             "ReadOnlyPaths ReadWritePaths InaccessiblePaths ExecPaths NoExecPaths TemporaryFileSystem BindPaths "
+             "BindReadOnlyPaths RootDirectory RootImage MountImages ExtensionImages ExtensionDirectories MountFlags "
+             "MountAPIVFS DynamicUser LogNamespace IPCNamespacePath RuntimeDirectory StateDirectory").split()
+    assert not [x for x in makes if x in d], [x for x in makes if x in d]
+
+
 def directives__of_our_units__are_known_to_systemd_252():
     """verify names an unknown directive; here is that it does."""
     need("systemd-analyze")
@@ -322,7 +333,8 @@ def main():
             caa_image__without_our_mask_and_drop_in__has_the_second_extend,
             presets__in_each_image__enable_ours_and_not_what_is_replaced,
             security__of_each_service__is_below_its_threshold,
-            directives__of_our_units__are_known_to_systemd_252,
+            mountd__its_unit__makes_no_mount_namespace,
+        directives__of_our_units__are_known_to_systemd_252,
             folders__of_tmpfiles__have_owner_and_mode_as_designed,
             install__contents__are_complete,
             install__with_another_prefix__units_name_it,
