@@ -379,6 +379,12 @@ static inline struct fake_tpm *fake_tpm_start(void)
 	pthread_t thread;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* One a process: a second start forgets the first. */
+	recorded_done(&f.vector);
+	buf_done(&f.public);
+	for (size_t i = 0; i < ARRAY_LEN(f.nv); i++)
+		buf_done(&f.nv[i].bytes);
+	f.nv[0] = f.nv[1] = (struct fake_nv){ 0 };
 	f.vector = recorded_quote();
 	f.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CHECK(bind(f.listener, (struct sockaddr *)&a, n) == 0);

@@ -166,7 +166,6 @@ static struct guest guest(const char *path)
 
 	/* The fake is one a process. */
 	g.f->nv_starts = g.f->nv_writes = g.f->commands = 0;
-	g.f->nv[0] = g.f->nv[1] = (struct fake_nv){ 0 };
 	for (size_t i = 0; i < ARRAY_LEN(g.f->answer); i++)
 		g.f->answer[i] = 0;
 	g.doc = vector_json(test_shared(path));
@@ -447,8 +446,7 @@ TEST(az__ak_that_the_report_does_not_name__is_refused)
 	cleanup_guest struct guest snp = guest(RECORDED "az-snp-vtpm/evidence-v2.json");
 
 	/* A quote that is good, by a key that is good, of another machine. */
-	snp.f->public.len = 0;
-	snp.f->public = (struct buf){ 0 };
+	buf_done(&snp.f->public);
 	recorded_done(&snp.f->vector);
 	snp.f->vector = recorded_quote();
 	cleanup_json struct json *expected = vector_json(test_shared("evidence/derived/az-tpm-quote.json"));

@@ -152,7 +152,6 @@ TEST(tpm_nv_write__by_what_is_there__defines_uses_or_defines_anew)
 		struct err e = { 0 };
 
 		f->nv_defines = 0;
-		f->nv[0] = f->nv[1] = (struct fake_nv){ 0 };
 		if (rows[i].there)
 			fill(&f->nv[0], INPUT, rows[i].there);
 		if (tpm_nv_write(t, INPUT, (struct view){ data, rows[i].data }, rows[i].pad, &e) < 0)
@@ -193,7 +192,6 @@ TEST(tpm_nv_write__what_is_wrong__has_its_code)
 		cleanup_tpm struct tpm *t = open_fake(f);
 		int r;
 
-		f->nv[0] = f->nv[1] = (struct fake_nv){ 0 };
 		if (rows[i].there)
 			fill(&f->nv[0], INPUT, rows[i].there);
 		f->answer[rows[i].command & 511] = rows[i].answer;
