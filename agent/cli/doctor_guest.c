@@ -34,7 +34,7 @@ static void check_image(struct doctor *d)
 			   "configuration not measured: %s; defaults hold and no permit counts",
 			   s->why_not);
 	else
-		doctor_say(d, "image", version_is_dev ? VERDICT_BAD : VERDICT_OK,
+		doctor_say(d, "image", version_is_dev || s->debug ? VERDICT_BAD : VERDICT_OK,
 			   "settings are %s; permits:%s%s%s%s%s",
 			   version_is_dev ? "taken as measured by this development build" :
 					    "on dm-verity",
