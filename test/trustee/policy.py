@@ -6,7 +6,8 @@
      "deny": ["default/key/*"],    shorthand for rules that deny, looked at first
      "rules": [                    the first that matches decides; every member but effect
                                    is optional and must match: globs for resource
-       {"effect": "allow", "resource": "team-a/*/*", "tee": "tpm", "pcr8": "<64 hex>"}]}
+       {"effect": "allow", "resource": "team-a/*/*", "tee": "tpm", "pcr8": "<64 hex>",
+        "pcrs": {"4": "<64 hex>", "11": "<64 hex>"}}]}
 
 The words allow_all and deny_all are accepted in its place, and so are the two rego
 texts that say nothing but `default allow = true` or `= false`.
@@ -19,7 +20,8 @@ from encoding import parse_json
 from tokens import annotated
 
 DEFAULT = {"default": "attested", "allow_sample": False, "deny": [], "rules": []}
-RULE_MEMBERS = {"effect", "resource", "tee", "pcr8"}
+RULE_MEMBERS = {"effect", "resource", "tee", "pcr8", "pcrs"}
+PCR = re.compile(r"[0-9a-f]{64}\Z")
 REGO = re.compile(r"package policy(?: import rego\.v1)? default allow :?= (true|false)\Z")
 
 
@@ -36,16 +38,27 @@ class Policy:
         for pattern in self.doc["deny"]:
             if fnmatch.fnmatchcase(path, pattern):
                 return False, f"{path} is on the deny list"
+        unmet = []
         for i, rule in enumerate(self.doc["rules"]):
             if (fnmatch.fnmatchcase(path, rule.get("resource", "*"))
                     and rule.get("tee", tee) == tee
                     and ("pcr8" not in rule or rule["pcr8"] == evidence.get("init_data"))):
-                return rule["effect"] == "allow", f"rule {i}"
+                inner = evidence.get(tee, {})
+                wrong = [n for n, v in rule.get("pcrs", {}).items() if inner.get(f"pcr{int(n):02}") != v]
+                if not wrong:
+                    return rule["effect"] == "allow", f"rule {i}"
+                unmet.append(f"rule {i}: PCR {', '.join(wrong)} is another")
         if self.doc["default"] != "attested":
-            return self.doc["default"] == "allow", "default"
+            return self.doc["default"] == "allow", "; ".join(["default", *unmet])
         if tee == "sample":
             return self.doc["allow_sample"], "the sample TEE needs allow_sample"
         return tee is not None, "default: attested"
+
+
+def _are_pcrs(pcrs):
+    """{"4": hex, …}, numbers of the 24 PCRs."""
+    return (isinstance(pcrs, dict) and all(n.isdigit() and int(n) < 24 for n in pcrs)
+            and all(isinstance(v, str) and PCR.match(v) for v in pcrs.values()))
 
 
 def _check(doc):
@@ -63,7 +76,8 @@ def _check(doc):
     for rule in full["rules"]:
         if (not isinstance(rule, dict) or set(rule) - RULE_MEMBERS
                 or rule.get("effect") not in ("allow", "deny")
-                or not all(isinstance(v, str) for v in rule.values())):
+                or not all(isinstance(v, str) for k, v in rule.items() if k != "pcrs")
+                or not _are_pcrs(rule.get("pcrs", {}))):
             raise ValueError(f"policy: bad rule {rule!r}")
     return doc
 

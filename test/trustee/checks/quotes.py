@@ -14,6 +14,7 @@ import unittest
 
 import evidence
 import initdata
+import policy as policy_module
 import teekey
 import tpmquote
 from checks.client import SECRET, ServerCase, SoftTpm, b64, jws_payload
@@ -166,6 +167,21 @@ class Evidence(ServerCase):
         self.refused("pinned", client, self.tpm.evidence(client.digest()))
         self.tpm.extend(8, digest)
         self.assertEqual(client.handshake(self.tpm), 200)
+
+    def test_policy_pins_pcrs(self):
+        client = self.client()
+        self.assertEqual(client.handshake(self.tpm), 200)
+        now = {"4": "00" * 32, "11": "00" * 32}
+        for pcrs, want in ((now, 404), (now | {"11": "11" * 32}, 401)):
+            policy = {"default": "deny", "rules": [{"effect": "allow", "pcrs": pcrs}]}
+            body = {"policy": base64.urlsafe_b64encode(json.dumps(policy).encode()).decode().rstrip("=")}
+            self.assertEqual(client.ask("POST", "/kbs/v0/resource-policy", body)[0], 200)
+            self.assertEqual(client.get("default/key/none")[0], want, client.ask("GET", "/test/log")[2][-300:])
+        self.assertIn("PCR 11 is another", json.loads(client.ask("GET", "/test/log")[2])[-1]["why"])
+        for bad in ('{"rules": [{"effect": "allow", "pcrs": {"24": "%s"}}]}' % ("00" * 32),
+                    '{"rules": [{"effect": "allow", "pcrs": {"4": "00"}}]}'):
+            with self.assertRaises(ValueError):
+                policy_module.parse(bad)
 
     def test_other_hashes_are_cut_to_32_bytes(self):
         for name in teekey.HASHES:
