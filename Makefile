@@ -288,4 +288,4 @@ help:
 .PHONY: all demo check unit dev asan tsan fuzz fuzz-build fuzz-targets bench lint format man install install-caa \
 	install-kata deb rpm dist clean help FORCE
 FORCE:
--include $(shell find $(B) -name '*.d' -type f -not -path '$(B)/asan/*' -not -path '$(B)/tsan/*' -not -path '$(B)/fuzz/*' -not -path '$(B)/dev/*' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' -type f -not -path '$(B)/asan/*' -not -path '$(B)/tsan/*' -not -path '$(B)/fuzz/*' -not -path '$(B)/dev/*' -not -path '$(B)/vm/*' 2>/dev/null)
