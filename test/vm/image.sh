@@ -55,15 +55,18 @@ install_tree() {
 	done
 	depmod -b "$tree/usr" "$version" 2>/dev/null || depmod -b "$tree" "$version"
 	# Where things are mounted: the root is read-only.
-	mkdir -p "$tree/media/cidata" "$tree/mnt" "$tree/opt"
+	mkdir -p "$tree/media/cidata" "$tree/mnt" "$tree/opt" "$tree/kata-containers"
 	ln -sf ../run/systemd/resolve/stub-resolv.conf "$tree/etc/resolv.conf"
-	ln -sf /proc/self/mounts "$tree/etc/mtab"
+	ln -sf ../proc/self/mounts "$tree/etc/mtab"
 	systemd-sysusers --root="$tree" >>"$out/install.log" 2>&1
-	systemctl --root="$tree" preset-all >>"$out/install.log" 2>&1
+	systemctl --root="$tree" preset-all >>"$out/install.log" 2>&1 || { tail -n 3 "$out/install.log" >&2; exit 1; }
+	# Nor words of boot phases in PCR 11: it stays what was predicted.
 	# No way in: no shell on a console, no password, no emergency shell.
 	for unit in getty@.service serial-getty@.service console-getty.service container-getty@.service autovt@.service \
 		emergency.service rescue.service debug-shell.service ctrl-alt-del.target kexec.target hibernate.target \
-		systemd-firstboot.service systemd-ask-password-wall.service systemd-ask-password-console.service \
+		systemd-pcrphase.service systemd-pcrphase-sysinit.service \
+		systemd-firstboot.service systemd-ask-password-wall.service systemd-ask-password-wall.path \
+		systemd-ask-password-console.service systemd-ask-password-console.path \
 		apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer; do
 		ln -sf /dev/null "$tree/etc/systemd/system/$unit"
 	done

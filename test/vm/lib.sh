@@ -5,6 +5,8 @@ VM=${VM:-$TOP/build/vm}
 LANG=C.UTF-8
 export LANG LC_ALL=C.UTF-8
 mkdir -p "$VM"
+# Without links: systemctl --root= follows none that lead out of the root.
+VM=$(cd "$VM" && pwd -P)
 
 began=$(date +%s)
 say() { printf '[%4d s] %s\n' $(($(date +%s) - began)) "$*" >&2; }

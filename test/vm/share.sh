@@ -12,6 +12,10 @@ mkdir -p "$work/test"
 for f in vouchsafe vouchsafed vouchsafe-oci vouchsafe-rest vouchsafe-teed vouchsafe-mountd; do
 	[ ! -x "$build/$f" ] || cp "$build/$f" "$work/"
 done
+# Development builds, for guests without hardware: guest/secure-mount.sh.
+for f in vouchsafe vouchsafed vouchsafe-mountd; do
+	[ ! -x "$build/dev/$f" ] || { mkdir -p "$work/dev" && cp "$build/dev/$f" "$work/dev/"; }
+done
 for d in tools unit; do
 	[ ! -d "$build/$d" ] || cp -r "$build/$d" "$work/$d"
 done

@@ -3,10 +3,12 @@
 """A unified kernel image out of a stub and its sections, and the PCRs that booting it gives.
 
   uki.py build STUB OUT osrel=FILE cmdline=FILE initrd=FILE linux=FILE [uname=FILE]
-  uki.py predict UKI     JSON: {"4": …, "11": …, "authenticode": …}: sha256, at the hand-over to the kernel
+  uki.py predict UKI [--loaded]     JSON: {"4": …, "11": …, "authenticode": …}: sha256, at the hand-over to the kernel
 
-Predicted without looking at what booted: PCR 4 from the Authenticode digests of the image and of
-the kernel inside, PCR 11 from the sections that the stub measures (systemd-stub(7)).
+Predicted without looking at what booted: PCR 4 from the Authenticode digest of the image and
+nothing else (Debian 12's stub
+jumps into the kernel inside; from systemd 254 on the firmware loads and measures it too: --loaded),
+PCR 11 from the sections that the stub measures (systemd-stub(7)).
 """
 import hashlib
 import json
@@ -67,11 +69,11 @@ def sha256(b):
     return hashlib.sha256(b).digest()
 
 
-def predict(path):
+def predict(path, loaded=False):
     image = PE(pathlib.Path(path).read_bytes())
     pcr4 = bytes(32)
     for digest in (sha256(b"Calling EFI Application from Boot Option"), sha256(bytes(4)), image.authenticode(),
-                   PE(image.section(".linux")).authenticode()):
+                   *([PE(image.section(".linux")).authenticode()] if loaded else [])):
         pcr4 = extend(pcr4, digest)
     pcr11 = bytes(32)
     for name in MEASURED:
@@ -79,14 +81,6 @@ def predict(path):
         if content is not None:
             pcr11 = extend(extend(pcr11, sha256(name.encode() + b"\0")), sha256(content))
     return {"4": pcr4.hex(), "11": pcr11.hex(), "authenticode": image.authenticode().hex()}
-
-
-def with_phases(pcr11, phases):
-    """PCR 11 after systemd-pcrphase's words."""
-    value = bytes.fromhex(pcr11)
-    for word in phases:
-        value = extend(value, sha256(word.encode()))
-    return value.hex()
 
 
 def build(stub, out, parts):
@@ -116,8 +110,8 @@ def build(stub, out, parts):
 def main(argv):
     if argv[1:2] == ["build"] and len(argv) > 4:
         build(argv[2], argv[3], dict(a.split("=", 1) for a in argv[4:]))
-    elif argv[1:2] == ["predict"] and len(argv) == 3:
-        print(json.dumps(predict(argv[2])))
+    elif argv[1:2] == ["predict"] and len(argv) in (3, 4):
+        print(json.dumps(predict(argv[2], "--loaded" in argv[3:])))
     else:
         print(__doc__, file=sys.stderr)
         return 64
