@@ -33,3 +33,7 @@ tools += $(B)/tools/killat.so
 $(B)/tools/killat.so: test/tools/killat.c
 	@mkdir -p $(@D)
 	$(CC) $(std) -Wall -Wextra -Werror -O2 -g -fPIC -shared -U_FORTIFY_SOURCE $< -ldl -o $@
+tools += $(B)/tools/bootlog
+$(B)/tools/bootlog: $(B)/test/tools/bootlog.o $(call archives_of,$(needs_attester))
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_attester)) -o $@

@@ -10,6 +10,8 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from world import Cases, World  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import posture  # noqa: E402
 
 BUILD = sys.argv[1]
 
@@ -321,6 +323,8 @@ def main():
         explain__unknown_code__is_not_found_and_list_is_complete,
     ):
         c.run(fn)
+    for fn in posture.CASES:
+        c.run(fn, lambda: World(BUILD))
     return c.finish()
 
 
