@@ -114,7 +114,7 @@ int tee_local_quote(int root_fd, const uint8_t data[TEE_DATA], struct tee_quote 
 /* --- the child ------------------------------------------------------------------------------ */
 
 struct job {
-	const struct tee_local *local;
+	struct tee_local *local;
 	const uint8_t *data;
 	bool extend;
 	unsigned reg;
@@ -243,7 +243,7 @@ static int receive(int fd, struct tee_quote *q, struct deadline d, struct err *e
 }
 
 /* Gone after this, unless the kernel holds it in the device. */
-static void end_child(pid_t pid)
+static void end_child(struct tee_local *l, pid_t pid)
 {
 	const struct timespec pause = { .tv_nsec = 5 * 1000000 };
 	struct deadline d = deadline_in(REAP_MS);
@@ -254,14 +254,26 @@ static void end_child(pid_t pid)
 		got = waitpid(pid, NULL, WNOHANG);
 	while ((got == 0 || (got < 0 && errno == EINTR)) && deadline_left_ms(d) > 0 &&
 	       nanosleep(&pause, NULL) <= 0);
+	l->stuck = got == 0 ? pid : 0;
+}
+
+/* One that has ended since is no longer anybody, so that its folder is swept. */
+static int check_stuck(struct tee_local *l, struct err *e)
+{
+	if (l->stuck != 0 && waitpid(l->stuck, NULL, WNOHANG) == 0)
+		return err_code(e, CODE_TEE_TIMEOUT, "an earlier request still hangs in the TEE's device");
+	l->stuck = 0;
+	return 0;
 }
 
 static int run(const struct job *j, struct tee_quote *q, struct err *e)
 {
 	struct deadline d = deadline_in(j->local->wait_ms);
 	pid_t pid, self = getpid();
-	int p[2], r;
+	int p[2], r = check_stuck(j->local, e);
 
+	if (r < 0)
+		return r;
 	if (pipe2(p, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "pipe");
 	cleanup_close int from = p[0], to = p[1];
@@ -273,7 +285,7 @@ static int run(const struct job *j, struct tee_quote *q, struct err *e)
 		be_child(to, j, self);
 	(void)close(take_fd(to));
 	r = receive(from, q, d, e);
-	end_child(pid);
+	end_child(j->local, pid);
 	if (r < 0 && !j->extend)
 		tsm_sweep(j->local->root_fd);
 	return r;

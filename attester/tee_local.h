@@ -4,23 +4,26 @@
 
 #include "attester/tee.h"
 
+#include <sys/types.h>
+
 /*
  * The TEE's device in this process's own hands: for vouchsafe-teed, and for programs of root where
  * that does not run. Reports come through configfs-tsm, SNP's else through /dev/sev-guest.
  *
  * Each request is made by a child process with a deadline: a device that never answers costs the
- * child, and the child's folder in configfs is removed behind it. A child that the kernel does not
- * let go is left behind; a second one then fails the same way.
+ * child, and the child's folder in configfs is removed behind it. While the kernel does not let such
+ * a child go, further requests fail at once.
  */
 #define TEE_LOCAL_MS 40000 /* for one request; the kernel itself gives a TD quote 30 s */
 
 struct tee_local {
 	int root_fd;     /* borrowed; devices, sysfs and configfs are looked for beneath it */
 	int64_t wait_ms; /* for one request */
+	pid_t stuck;     /* a child that was killed and has not ended; 0: none */
 };
 
 /*
- * Fill *out; it borrows l. What comes back has been held to what was asked: its size, and the 64
+ * Fill *out; it borrows l. One request at a time. What comes back has been held to what was asked: its size, and the 64
  * bytes at their place (SNP 0x50; the report data of a TD quote).
  *
  * Errors of its callbacks: as tsm_quote(), sev_guest_quote(), tdx_rtmr_extend(); tee.no-quote (a TDX

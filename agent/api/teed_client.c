@@ -95,6 +95,9 @@ static int send_request(int fd, struct view packet, struct deadline d, struct er
 
 		if (n == (ssize_t)packet.len)
 			return 0;
+		/* Who refuses us says so and closes: that is still to be read. */
+		if (n < 0 && errno == EPIPE)
+			return 0;
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			return unreachable(e, "send", errno);
 		r = wait_for(fd, POLLOUT, d, e);

@@ -97,8 +97,10 @@ static bool serve_packet(struct server *s, struct connection *c)
 	if (n > (ssize_t)sizeof packet)
 		(void)err_code(&e, CODE_API_MALFORMED, "request of %zd bytes", n);
 	else if (teed_request_parse(&q, (struct view){ packet, (size_t)n }, &e) == 0) {
+		bool keep = answer(s, c, &q);
+
 		c->speak = deadline_in(TEED_SPEAK_MS);
-		return answer(s, c, &q);
+		return keep;
 	}
 	log_warn("connection cut", "uid=%u code=%s what=\"%s\"", (unsigned)c->uid, err_name(&e), e.msg);
 	return false;
@@ -128,6 +130,22 @@ static struct connection *free_place(struct server *s)
 	return NULL;
 }
 
+/*
+ * Who closes with something unread takes the answer away from the other side as well: no more
+ * comes, and what came is read.
+ */
+static void refuse(int fd, uid_t uid)
+{
+	uint8_t packet[TEED_REQUEST_MAX];
+	struct err e;
+
+	(void)err_code(&e, CODE_API_PEER_DENIED, "uid %u may not ask the TEE's device", (unsigned)uid);
+	log_warn("refused", "uid=%u code=%s", (unsigned)uid, err_name(&e));
+	(void)shutdown(fd, SHUT_RD);
+	(void)recv(fd, packet, sizeof packet, MSG_DONTWAIT);
+	(void)put_failure(fd, 0, &e);
+}
+
 static void accept_one(struct server *s)
 {
 	struct connection *c = free_place(s);
@@ -135,15 +153,11 @@ static void accept_one(struct server *s)
 		accept4(s->t->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct ucred who = { .uid = (uid_t)-1 };
 	socklen_t n = sizeof who;
-	struct err e;
 
 	if (fd < 0 || !c)
 		return;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0 || !is_admitted(s->t, who.uid)) {
-		(void)err_code(&e, CODE_API_PEER_DENIED, "uid %u may not ask the TEE's device",
-			       (unsigned)who.uid);
-		log_warn("refused", "uid=%u code=%s", (unsigned)who.uid, err_name(&e));
-		(void)put_failure(fd, 0, &e);
+		refuse(fd, who.uid);
 		return;
 	}
 	*c = (struct connection){ .fd = take_fd(fd),
@@ -227,7 +241,7 @@ int teed_confine(struct err *e)
 		SYS_openat, SYS_openat2, SYS_read, SYS_write, SYS_ioctl, SYS_close, SYS_mkdirat,
 		SYS_unlinkat, SYS_getdents64, SYS_fstat, SYS_newfstatat, SYS_fcntl, SYS_lseek,
 		/* its socket; sendto for the service manager */
-		SYS_accept4, SYS_getsockopt, SYS_recvfrom, SYS_sendto, SYS_sendmsg, SYS_poll,
+		SYS_accept4, SYS_getsockopt, SYS_recvfrom, SYS_sendto, SYS_sendmsg, SYS_shutdown, SYS_poll,
 		SYS_ppoll,
 		/* the child of each request */
 		SYS_clone, SYS_wait4, SYS_kill, SYS_pipe2, SYS_close_range, SYS_prctl, SYS_getpid,

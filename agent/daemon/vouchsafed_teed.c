@@ -21,7 +21,7 @@ static void close_all_but(int a, int b)
 /* Our signals are blocked in it; the end of the pair, which is ours too, is what ends it. */
 static int serve(int pair, int root_fd)
 {
-	struct tee_local local = { root_fd, TEE_LOCAL_MS };
+	struct tee_local local = { .root_fd = root_fd, .wait_ms = TEE_LOCAL_MS };
 	struct teed t = { .listen_fd = -1, .pair_fd = pair, .signals = -1 };
 	struct err e;
 

@@ -75,7 +75,7 @@ static int use_local(struct guest *g, struct err *e)
 	if (!t)
 		return err_set(e, ERR_NOMEM, "no memory for the TEE's device");
 	t->client.fd = -1;
-	t->local = (struct tee_local){ g->env.root_fd, TEE_LOCAL_MS };
+	t->local = (struct tee_local){ .root_fd = g->env.root_fd, .wait_ms = TEE_LOCAL_MS };
 	tee_local(&g->env.tee, &t->local);
 	g->tee = t;
 	return 0;

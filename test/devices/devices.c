@@ -218,8 +218,9 @@ static void spoil(struct buf *b)
 		b->len -= 100;
 	if (take_knob(&knobs.empty))
 		b->len = 0;
-	for (int i = 0; take_knob(&knobs.oversized) && i < 40000; i++)
-		buf_putc(b, 0x5a);
+	if (take_knob(&knobs.oversized))
+		for (int i = 0; i < 40000; i++)
+			buf_putc(b, 0x5a);
 }
 
 /* The report for what was written, made once a generation. */
@@ -644,6 +645,9 @@ static int op_ioctl(const char *path, unsigned command, void *arg, struct fuse_f
 
 	(void)fi;
 	(void)flags;
+	/* Others ask whether a file is a terminal. */
+	if (_IOC_SIZE(command) == 0)
+		return -ENOTTY;
 	r = delay();
 	if (r < 0)
 		return r;
