@@ -540,24 +540,32 @@ TEST(az_imds__nobody_is_there__is_named)
 	refused(&g, CODE_AZURE_METADATA, "no metadata service");
 }
 
-TEST(az_imds__vcek__is_kept_and_refetched_when_it_does_not_fit)
+TEST(az_imds__vcek__is_kept_for_that_chip_and_firmware)
 {
 	cleanup_guest struct guest g = guest(RECORDED "az-snp-vtpm/evidence-v2.json");
 	char *json = NULL;
-	uint8_t key[72];
 
 	for (int i = 0; i < 3; i++) {
 		CHECK_INT(evidence(&g, data48, &json, NULL), 0);
 		free(take(json));
 	}
 	CHECK_INT(g.imds.n, 1);
-	/* Another certificate under that processor's key: refused, asked for anew, kept. */
-	memcpy(key, g.hcl.p + 32 + 0x1a0, 64);
-	memcpy(key + 64, g.hcl.p + 32 + 0x180, 8);
-	attester_cache_put(g.env.cache, (struct view){ key, 72 }, view_str("no certificate"));
-	CHECK_INT(evidence(&g, data48, &json, NULL), 0);
-	free(take(json));
-	CHECK_INT(g.imds.n, 2);
+	/* New firmware, and another chip: another key, so another certificate is asked for. */
+	for (int i = 0; i < 2; i++) {
+		struct err e = { 0 };
+
+		set_report(&g, buf_view(&g.hcl));
+		g.f->nv[0].bytes.p[32 + (i ? 0x1a0 : 0x180)] ^= 1;
+		CHECK_INT(evidence(&g, data48, &json, &e), -ERR_VERIFY);
+		CHECK_INT(e.code, CODE_AZURE_VCEK);
+		CHECK_INT(g.imds.n, 2 + i);
+		/* What did not fit was not kept. */
+		CHECK_INT(evidence(&g, data48, &json, &e), -ERR_VERIFY);
+		CHECK_INT(g.imds.n, 3 + i);
+		g.imds.n--;
+	}
+	set_report(&g, buf_view(&g.hcl));
+	g.imds.n = 2;
 	CHECK_INT(evidence(&g, data48, &json, NULL), 0);
 	free(take(json));
 	CHECK_INT(g.imds.n, 2);
