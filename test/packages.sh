@@ -9,7 +9,8 @@ libmicrohttpd-dev libcryptsetup-dev libblkid-dev"
 demo="$build swtpm runc busybox-static python3 python3-jwcrypto python3-cryptography mount"
 check="$demo git tpm2-tools jose openssl protobuf-compiler iproute2 procps libcap2-bin gdb
 podman conmon netavark containerd crun scdoc man-db systemd dpkg-dev rpm bash
-cryptsetup-bin e2fsprogs xfsprogs libfuse3-dev fuse3"
+cryptsetup-bin e2fsprogs xfsprogs libfuse3-dev fuse3
+binutils sbsigntool systemd-boot-efi python3-pefile"
 vm="$demo qemu-system-x86 ovmf swtpm-tools tpm2-tools mmdebstrap cpio kmod xz-utils erofs-utils mtools
 dosfstools fdisk genisoimage sbsigntool systemd-boot-efi binutils openssl cryptsetup-bin xfsprogs
 e2fsprogs scdoc uuid-runtime"

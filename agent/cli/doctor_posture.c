@@ -3,6 +3,8 @@
 #include "agent/base/json.h"
 #include "agent/cli/doctor.h"
 #include "agent/setup/cmdline.h"
+#include "attester/cc_eventlog.h"
+#include "attester/tdx_guest.h"
 #include "mounts/swap.h"
 
 #include <stdio.h>
@@ -50,6 +52,33 @@ static void check_boot(struct doctor *d)
 			      "Boot a unified kernel image under UEFI with a TPM or as a TDX guest; "
 			      "run doctor as root, with securityfs mounted, so that it may read the log.",
 			      "the kernel command line is not known to be measured: %s", f->why);
+}
+
+/* TDX evidence carries the log, or goes without it: then a policy that asks for events denies. */
+static void check_cc_log(struct doctor *d)
+{
+	cleanup_buf struct buf log = BUF_MAX(CC_EVENTLOG_MAX);
+	uint8_t rtmr[TEE_RTMRS][TEE_DIGEST];
+	char why[CC_WHY_MAX] = "";
+	struct err e;
+	int r = 0;
+
+	if (!d->have_platform || strcmp(d->guest.attester->name, "tdx") != 0)
+		return;
+	for (unsigned i = 0; r == 0 && i < TEE_RTMRS; i++)
+		r = tdx_rtmr_read(d->guest.env.root_fd, i, rtmr[i], &e);
+	if (r == 0)
+		r = cc_eventlog_why(&log, &d->guest.env, rtmr, why, &e);
+	if (r < 0)
+		doctor_say(d, "cc-eventlog", VERDICT_NOTE, "not known whether it fits: %s", e.msg);
+	else if (log.len > 0)
+		doctor_say(d, "cc-eventlog", VERDICT_OK,
+			   "%zu bytes go with the evidence, and the RTMRs hold what they say", log.len);
+	else
+		doctor_advise(d, "cc-eventlog",
+			      "A log that differs from the RTMRs is firmware's or the host's fault, or "
+			      "something extended an RTMR without writing it down.",
+			      "evidence goes without an event log, so a policy sees no events: %s", why);
 }
 
 static void check_verity(struct doctor *d, struct verity_mount *m, const char *path)
@@ -225,6 +254,7 @@ void doctor_check_posture(struct doctor *d)
 {
 	bootfacts_look(&d->boot, d->guest.root, &d->guest.env);
 	check_boot(d);
+	check_cc_log(d);
 	check_verity(d, &d->verity[0], "/");
 	check_verity(d, &d->verity[1], "/usr");
 	check_read_only(d);

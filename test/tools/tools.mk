@@ -37,3 +37,7 @@ tools += $(B)/tools/bootlog
 $(B)/tools/bootlog: $(B)/test/tools/bootlog.o $(call archives_of,$(needs_attester))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_attester)) -o $@
+tools += $(B)/tools/verity_look
+$(B)/tools/verity_look: $(B)/test/tools/verity_look.o $(call archives_of,$(needs_setup))
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -o $@
