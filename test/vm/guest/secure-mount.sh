@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# vm: -u -d 64 -d 400 -T 420
+# vm: -u -d 64 -d 400 -T 600
 # SecureMount with a real device mapper: vouchsafed and vouchsafe-mountd (development builds: a platform
 # of no hardware, keys out of a file in the place of Trustee) as kata-agent, the forwarder and a person
 # call them; kill -9 of both in the middle; keys searched for in memory.
@@ -80,6 +80,7 @@ done
 # --- as the forwarder calls it: empty the first time, encrypted the next ---
 for fs in ext4 xfs; do
 	for integrity in '' --integrity; do
+		[ "$fs$integrity" != xfs--integrity ] || continue # luks-matrix.sh has it
 		name="cloud_volume_$fs${integrity:+_integrity}"
 		flag=''
 		[ $fs = ext4 ] || flag=--xfs
@@ -161,11 +162,11 @@ close_ --all || fail close "$(said)"
 # --- killed in the middle ---
 i=0 bad=''
 wipe "$LARGE"
-while [ $i -lt 8 ]; do
+while [ $i -lt 5 ]; do
 	i=$((i + 1))
 	open_ --integrity --key kbs:///default/vol/full --mapper caa-k "$LARGE" "$M/a" &
 	asker=$!
-	sleep "$(awk -v n="$i" 'BEGIN { print n * 0.35 }')"
+	sleep "$(awk -v n="$i" 'BEGIN { print n * 0.6 }')"
 	# shellcheck disable=SC2046
 	kill -9 $(cat "/proc/$MOUNTD/task/$MOUNTD/children") "$MOUNTD" 2>/dev/null
 	wait "$MOUNTD" 2>/dev/null
@@ -179,14 +180,14 @@ open_ --integrity --key kbs:///default/vol/full --mapper caa-k "$LARGE" "$M/a" |
 
 wipe "$SMALL"
 bad=''
-open_ --key kbs:///default/vol/short --mapper caa-d "$SMALL" "$M/a" &
+open_ --integrity --key kbs:///default/vol/full --mapper caa-d "$SMALL" "$M/a" &
 asker=$!
-sleep 0.5
+sleep 1
 kill -9 "$DAEMON"
 wait "$DAEMON" 2>/dev/null
 wait $asker && bad="the caller was told it is open"
 daemon
-open_ --key kbs:///default/vol/short --mapper caa-d "$SMALL" "$M/a" || bad="after vouchsafed's death: $(said)"
+open_ --integrity --key kbs:///default/vol/full --mapper caa-d "$SMALL" "$M/a" || bad="after vouchsafed's death: $(said)"
 grep -q " $M/a " /proc/mounts || bad="not mounted"
 close_ --all || bad="$(said)"
 [ -z "$(left)" ] || bad="left: $(left)"
