@@ -104,7 +104,7 @@ done
 # shellcheck disable=SC2086
 boot() {
 	timeout -k 5 "$limit" nice qemu-system-x86_64 $machine -serial stdio -kernel "$VM/kernel/$kernel/vmlinuz" \
-		-initrd "$VM/lab/initrd-$kernel" -append "console=ttyS0 panic=-1 quiet loglevel=3" </dev/null 2>&1 |
+		-initrd "$VM/lab/initrd-$kernel" -append "console=ttyS0 panic=-1 quiet loglevel=3 no_timer_check" </dev/null 2>&1 |
 		tr -d '\r' | tee "$work/console" | grep -av --line-buffered -e "^vm-run: " -e "^\[ *[0-9.]*\] sysrq: Power Off" -e "^\[ *[0-9.]*\] reboot: Power down"
 }
 say "guest: kernel $(cat "$VM/kernel/$kernel/version"), script $script"
