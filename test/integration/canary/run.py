@@ -244,6 +244,59 @@ def container__env_and_file__plaintext_is_nowhere_else():
         assert pid == w.processes["vouchsafed"].pid
 
 
+def volume_key__released__is_nowhere():
+    """Through Trustee, vouchsafed, the socket, vouchsafe-mountd and libcryptsetup; kept by none of them.
+    Without device mapper the volume fails at its mapping, behind all that sees the key."""
+    need_root()
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mountd"))
+    import packets
+    with world() as w:
+        c1, c2 = canary(), canary()
+        w.resource("default/vol/kbs", c1)
+        w.resource("default/vol/sealed", c2)
+        pid = start(w)
+        at = w.tmp / "mnt"
+        at.mkdir()
+        (w.root / "usr/lib/vouchsafe/mountd.toml").write_text(
+            f'[volumes]\ndevices = ["/dev/loop*"]\nmount_prefixes = ["{at}"]\n')
+        socket = w.root / "run/vouchsafe/mountd.sock"
+        mountd = w.start("mountd", [w.dev / "vouchsafe-mountd", "--root", w.root, "--listen", socket, "--log", "debug"])
+        wait_for("mountd", socket.exists)
+        disk = w.tmp / "disk.img"
+        disk.write_bytes(b"")
+        os.truncate(disk, 64 << 20)
+        r = w.run(["losetup", "-f", "--show", disk])
+        if r.returncode != 0:
+            raise Skip("no loop device: " + r.stderr.strip())
+        loop = r.stdout.strip()
+        needles = forms(c1) | forms(c2)
+        try:
+            for key in ("kbs:///default/vol/kbs", w.seal("kbs:///default/vol/sealed")):
+                options = {"devicePath": loop, "sourceType": "empty", "targetType": "fileSystem",
+                           "encryptionType": "luks2", "key": key}
+                with packets.ttrpc.Client(str(w.cdh_socket)) as client:
+                    try:
+                        client.call("api.SecureMountService", "SecureMount", packets.message(options, at), 60)
+                    except packets.ttrpc.Status as why:
+                        assert "volume.kernel" in why.message, why
+                w.vouchsafe("volume", "close", "--all", check=True)
+                w.run(["wipefs", "-a", loop])
+                subprocess.run(["dd", "if=/dev/zero", f"of={loop}", "bs=1M", "count=24"], capture_output=True, check=True)
+            time.sleep(0.5)
+            for p in (pid, mountd.pid):
+                hits = memory_hits(p, needles)
+                assert not hits, hits
+            core = w.tmp / "core"
+            w.run(["gcore", "-o", core, mountd.pid])
+            for f in w.tmp.glob("core*"):
+                assert not hits_in(f.read_bytes(), needles), f"{f} holds a key"
+                f.unlink()
+            assert not hits_in((w.log("vouchsafed") + w.log("mountd")).encode(), needles)
+            assert not disk_hits(w, needles)
+        finally:
+            w.run(["losetup", "-d", loop])
+
+
 def main():
     c = Cases()
     for fn in (
@@ -251,6 +304,7 @@ def main():
         get_resource__released__is_not_in_memory,
         unsealed__cached__only_in_locked_memory_and_gone_after_a_minute,
         unsealed__daemon_crashes__leaves_no_core_with_it,
+        volume_key__released__is_nowhere,
         token_and_tee_key__log_at_debug__are_not_there,
         container__env_and_file__plaintext_is_nowhere_else,
     ):
