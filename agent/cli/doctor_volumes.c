@@ -86,7 +86,7 @@ static void check_kernel(struct doctor *d)
 	if (!has_program("mkfs.ext4")) {
 		missing++;
 		doctor_say(d, "volumes", VERDICT_NOTE,
-			   "no mkfs.ext4 (e2fsprogs): an empty volume gets no file system (volume.mkfs)");
+			   "no mkfs.ext4 (e2fsprogs): empty volumes cannot be formatted (volume.mkfs)");
 	}
 	if (missing == 0)
 		doctor_say(d, "volumes", VERDICT_OK, "device mapper, dm-crypt, dm-integrity, mkfs.ext4");
