@@ -27,14 +27,6 @@ struct nv {
 	TPMA_NV attributes;
 };
 
-#define cleanup_nv __attribute__((cleanup(nv_done)))
-
-static void nv_done(struct nv *nv)
-{
-	if (nv->tr != ESYS_TR_NONE && nv->op->esys)
-		(void)Esys_TR_Close(nv->op->esys, &nv->tr);
-}
-
 static int nv_fail(const struct nv *nv, TSS2_RC rc, const char *command, struct err *e)
 {
 	TSS2_RC code = tpm_rc_of_device(rc);
@@ -97,20 +89,17 @@ static int nv_open(struct nv *nv, struct err *e)
 	struct tpm_try again = { 0 };
 	TSS2_RC rc;
 
-	do
-		rc = Esys_TR_FromTPMPublic(nv->op->esys, nv->index, ESYS_TR_NONE, ESYS_TR_NONE,
-					   ESYS_TR_NONE, &nv->tr);
-	while (tpm_again(nv->op, &again, rc));
-	if (rc != TSS2_RC_SUCCESS) {
-		nv->tr = ESYS_TR_NONE;
+	rc = tpm_tr(nv->op, nv->index, &nv->tr);
+	if (rc != TSS2_RC_SUCCESS)
 		return nv_fail(nv, rc, "TPM2_NV_ReadPublic", e);
-	}
 	do
 		rc = Esys_NV_ReadPublic(nv->op->esys, nv->tr, ESYS_TR_NONE, ESYS_TR_NONE,
 					ESYS_TR_NONE, &public, NULL);
 	while (tpm_again(nv->op, &again, rc));
-	if (rc != TSS2_RC_SUCCESS)
+	if (rc != TSS2_RC_SUCCESS) {
+		tpm_tr_forget(nv->op, nv->index, true);
 		return nv_fail(nv, rc, "TPM2_NV_ReadPublic", e);
+	}
 	if (public->nvPublic.nvIndex != nv->index)
 		return err_code(e, CODE_TPM_REPLY, "%s: TPM2_NV_ReadPublic: of %08x, asked for %08x",
 				nv->op->where, public->nvPublic.nvIndex, nv->index);
@@ -155,7 +144,7 @@ int tpm_nv_read(struct tpm *t, uint32_t index, struct buf *out, struct err *e)
 	if (r < 0)
 		return r;
 
-	cleanup_nv struct nv nv = { .op = op, .index = index, .tr = ESYS_TR_NONE };
+	struct nv nv = { .op = op, .index = index, .tr = ESYS_TR_NONE };
 
 	r = nv_open(&nv, e);
 	if (r == 0)
@@ -193,7 +182,8 @@ static int undefine(struct nv *nv, struct err *e)
 	while (tpm_again(nv->op, &again, rc));
 	if (rc != TSS2_RC_SUCCESS)
 		return nv_fail(nv, rc, "TPM2_NV_UndefineSpace", e);
-	nv->tr = ESYS_TR_NONE; /* ESYS has closed it */
+	/* ESYS has closed it. */
+	tpm_tr_forget(nv->op, nv->index, false);
 	return 0;
 }
 
@@ -213,13 +203,11 @@ static int define(struct nv *nv, size_t size, struct err *e)
 		rc = Esys_NV_DefineSpace(nv->op->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD,
 					 ESYS_TR_NONE, ESYS_TR_NONE, &no_auth, &public, &nv->tr);
 	while (tpm_again(nv->op, &again, rc));
-	if (rc != TSS2_RC_SUCCESS) {
-		nv->tr = ESYS_TR_NONE;
+	if (rc != TSS2_RC_SUCCESS)
 		return nv_fail(nv, rc, "TPM2_NV_DefineSpace", e);
-	}
-	nv->size = size;
-	nv->attributes = public.nvPublic.attributes;
-	return 0;
+	/* As what was there already from now on: one way to come by an object. */
+	(void)Esys_TR_Close(nv->op->esys, &nv->tr);
+	return nv_open(nv, e);
 }
 
 /* An index that takes size bytes, or pad of them. */
@@ -258,7 +246,7 @@ int tpm_nv_write(struct tpm *t, uint32_t index, struct view data, size_t pad, st
 	if (r < 0)
 		return r;
 
-	cleanup_nv struct nv nv = { .op = op, .index = index, .tr = ESYS_TR_NONE };
+	struct nv nv = { .op = op, .index = index, .tr = ESYS_TR_NONE };
 
 	r = nv_prepare(&nv, data.len, pad, e);
 	if (r < 0)

@@ -78,6 +78,46 @@ static void disconnect(struct tpm *t)
 		tpm_link_close(&t->link);
 	t->stale = false;
 	t->nv_chunk = 0;
+	for (size_t i = 0; i < TPM_KNOWN; i++)
+		t->known[i].handle = 0;
+}
+
+void tpm_tr_forget(struct tpm *op, uint32_t handle, bool close)
+{
+	for (size_t i = 0; i < TPM_KNOWN; i++) {
+		if (op->known[i].handle != handle)
+			continue;
+		if (close)
+			(void)Esys_TR_Close(op->esys, &op->known[i].tr);
+		op->known[i].handle = 0;
+	}
+}
+
+TSS2_RC tpm_tr(struct tpm *op, uint32_t handle, ESYS_TR *tr)
+{
+	struct tpm_try again = { 0 };
+	size_t at = 0;
+	TSS2_RC rc;
+
+	for (size_t i = 0; i < TPM_KNOWN; i++) {
+		if (op->known[i].handle == handle) {
+			*tr = op->known[i].tr;
+			return TSS2_RC_SUCCESS;
+		}
+		if (op->known[i].handle == 0)
+			at = i;
+	}
+	do
+		rc = Esys_TR_FromTPMPublic(op->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE,
+					   ESYS_TR_NONE, tr);
+	while (tpm_again(op, &again, rc));
+	if (rc != TSS2_RC_SUCCESS)
+		return rc;
+	if (op->known[at].handle != 0)
+		(void)Esys_TR_Close(op->esys, &op->known[at].tr);
+	op->known[at].handle = handle;
+	op->known[at].tr = *tr;
+	return rc;
 }
 
 /* /dev/tpm0 admits one program at a time, usually for a moment only. */

@@ -24,6 +24,7 @@
 enum {
 	TPM_WAIT = 0,             /* of what tpm_set_wait() said, usually TPM_WAIT_MS */
 	TPM_WAIT_CREATE = 120000, /* ms; making an RSA key takes a discrete TPM up to a minute */
+	TPM_KNOWN = 4,            /* handles: the AK and two NV indexes */
 };
 
 struct tpm_tcti {
@@ -45,6 +46,10 @@ struct tpm {
 	struct err io;            /* why the link failed; CODE_OK when it did not */
 	bool stale;               /* ESYS or the link is in no known state: begin anew next time */
 	size_t nv_chunk;          /* NV_BUFFER_MAX; 0: not asked yet */
+	struct {
+		uint32_t handle; /* 0: free */
+		ESYS_TR tr;
+	} known[TPM_KNOWN]; /* of ESYS: tpm_tr() */
 };
 
 #define cleanup_tpm_op __attribute__((cleanup(tpm_endp)))
@@ -74,6 +79,16 @@ TSS2_RC tpm_rc_of_device(TSS2_RC rc);
 
 /* True for a format-one code of that base (TPM2_RC_HANDLE, …), whichever parameter it names. */
 bool tpm_rc_is(TSS2_RC rc, TSS2_RC base);
+
+/*
+ * What ESYS calls a persistent key or an NV index. Kept as long as ESYS lives: for each such object it
+ * asks the TPM and makes a libcrypto context anew, half a millisecond. So it may be of something
+ * that was there before; whoever uses it reads its public part each time.
+ */
+TSS2_RC tpm_tr(struct tpm *op, uint32_t handle, ESYS_TR *tr);
+
+/* The object of that handle is not what it was. close: ESYS still knows it. */
+void tpm_tr_forget(struct tpm *op, uint32_t handle, bool close);
 
 /* A key loaded from a persistent handle, and its public part. */
 struct tpm_key {

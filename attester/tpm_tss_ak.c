@@ -25,9 +25,6 @@ void tpm_key_done(struct tpm_key *key)
 {
 	Esys_Free(key->public);
 	key->public = NULL;
-	/* A device's ESYS lives as long as the program: what is not closed there adds up. */
-	if (key->tr != ESYS_TR_NONE && key->op->esys)
-		(void)Esys_TR_Close(key->op->esys, &key->tr);
 }
 
 /* A sentence about what is wrong with the key, or NULL. */
@@ -56,19 +53,18 @@ int tpm_key_load(struct tpm_key *key, uint32_t handle, struct err *e)
 	const char *why;
 	TSS2_RC rc;
 
-	do
-		rc = Esys_TR_FromTPMPublic(op->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE,
-					   ESYS_TR_NONE, &key->tr);
-	while (tpm_again(op, &again, rc));
+	rc = tpm_tr(op, handle, &key->tr);
+	if (rc == TSS2_RC_SUCCESS) {
+		do
+			rc = Esys_ReadPublic(op->esys, key->tr, ESYS_TR_NONE, ESYS_TR_NONE,
+					     ESYS_TR_NONE, &key->public, NULL, NULL);
+		while (tpm_again(op, &again, rc));
+		if (rc != TSS2_RC_SUCCESS)
+			tpm_tr_forget(op, handle, true);
+	}
 	if (tpm_rc_is(rc, TPM2_RC_HANDLE))
 		return err_code(e, CODE_TPM_NO_AK, "%s: there is no key at %08x", op->where,
 				handle);
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(op, rc, "TPM2_ReadPublic", e);
-	do
-		rc = Esys_ReadPublic(op->esys, key->tr, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-				     &key->public, NULL, NULL);
-	while (tpm_again(op, &again, rc));
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail(op, rc, "TPM2_ReadPublic", e);
 	why = not_an_ak(&key->public->publicArea);

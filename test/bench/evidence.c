@@ -261,11 +261,11 @@ static void run_ours(const struct attester *a, const struct attester_env *env)
 	free(json);
 }
 
-static int64_t now_us(void)
+static int64_t now_us(clockid_t clock)
 {
 	struct timespec t;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	(void)clock_gettime(clock, &t);
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
@@ -287,6 +287,7 @@ int main(int argc, char **argv)
 	static int64_t ours[RUNS_MAX], bare[RUNS_MAX];
 	struct attester_env env = { .root_fd = -1, .initdata_pcr = 8, .metadata = metadata };
 	cleanup_buf struct buf report = BUF_MAX(TPM_NV_MAX);
+	int64_t ours_cpu = 0, bare_cpu = 0;
 	const struct attester *a;
 	bool azure;
 	size_t n;
@@ -311,16 +312,21 @@ int main(int argc, char **argv)
 	run_floor();
 	sleeps = 0;
 	for (size_t i = 0; i < n; i++) {
-		int64_t t = now_us();
+		int64_t t = now_us(CLOCK_MONOTONIC), cpu = now_us(CLOCK_THREAD_CPUTIME_ID);
 
 		run_ours(a, &env);
-		ours[i] = now_us() - t;
-		t = now_us();
+		ours[i] = now_us(CLOCK_MONOTONIC) - t;
+		ours_cpu += now_us(CLOCK_THREAD_CPUTIME_ID) - cpu;
+		t = now_us(CLOCK_MONOTONIC);
+		cpu = now_us(CLOCK_THREAD_CPUTIME_ID);
 		run_floor();
-		bare[i] = now_us() - t;
+		bare[i] = now_us(CLOCK_MONOTONIC) - t;
+		bare_cpu += now_us(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	}
-	printf("{\"ours_us\":%lld,\"floor_us\":%lld,\"sleeps\":%u,\"commands\":%zu}\n",
-	       (long long)median(ours, n), (long long)median(bare, n), sleeps, floor_.n);
+	printf("{\"ours_us\":%lld,\"floor_us\":%lld,\"ours_cpu_us\":%lld,\"floor_cpu_us\":%lld,"
+	       "\"sleeps\":%u,\"commands\":%zu}\n",
+	       (long long)median(ours, n), (long long)median(bare, n), (long long)(ours_cpu / (int64_t)n),
+	       (long long)(bare_cpu / (int64_t)n), sleeps, floor_.n);
 	attester_cache_free(env.cache);
 	tpm_close(env.tpm);
 	return 0;

@@ -217,3 +217,107 @@ TEST(tpm_nv_write__lengths_that_are_none__are_the_callers_fault)
 			  ERR_USAGE, e, "allowed 1..64");
 	CHECK_INT(f->commands, 0);
 }
+
+/* --- a device that stays open: what ESYS knows of an index or a key may be out of date ---------- */
+
+static struct fake_tpm *device(struct tpm **t)
+{
+	char where[64];
+	struct fake_tpm *f = fake_tpm_start_device(where);
+	struct err e;
+
+	if (tpm_open(t, where, &e) < 0)
+		test_fail(__FILE__, __LINE__, "%s", e.msg);
+	tpm_set_wait(*t, 3000);
+	return f;
+}
+
+TEST(tpm_nv__index_that_another_program_changed__is_looked_at_each_time)
+{
+	cleanup_tpm struct tpm *t = NULL;
+	struct fake_tpm *f = device(&t);
+	const uint8_t data[48] = { 0x5a };
+	const struct view v = { data, 48 };
+	struct err e = { 0 };
+
+	CHECK_INT(tpm_nv_write(t, INPUT, v, 64, NULL), 0);
+	CHECK_INT(f->nv_defines, 1);
+	/* Defined anew with the size of the other SDK, then with one that fits nobody, then gone. */
+	buf_done(&fake_nv(f, INPUT)->bytes);
+	fill(fake_nv(f, INPUT), INPUT, 64);
+	if (tpm_nv_write(t, INPUT, v, 64, &e) < 0)
+		test_fail(__FILE__, __LINE__, "%s", e.msg);
+	CHECK_INT(f->nv_defines, 1);
+	CHECK_INT(fake_nv(f, INPUT)->bytes.len, 64);
+	buf_done(&fake_nv(f, INPUT)->bytes);
+	fill(fake_nv(f, INPUT), INPUT, 20);
+	CHECK_INT(tpm_nv_write(t, INPUT, v, 64, &e), 0);
+	CHECK_INT(f->nv_defines, 2);
+	CHECK_INT(fake_nv(f, INPUT)->bytes.len, 48);
+	buf_done(&fake_nv(f, INPUT)->bytes);
+	*fake_nv(f, INPUT) = (struct fake_nv){ 0 };
+	CHECK_INT(tpm_nv_write(t, INPUT, v, 64, &e), 0);
+	CHECK_INT(f->nv_defines, 3);
+	CHECK_INT(f->clients, 0);
+}
+
+TEST(tpm_nv__index_that_comes_later__is_found_then)
+{
+	cleanup_tpm struct tpm *t = NULL;
+	struct fake_tpm *f = device(&t);
+	cleanup_buf struct buf out = BUF_MAX(TPM_NV_MAX);
+	struct err e;
+
+	CHECK_INT(tpm_nv_read(t, INDEX, &out, &e), -(int)ERR_NOTFOUND);
+	fill(&f->nv[0], INDEX, 2600);
+	CHECK_INT(tpm_nv_read(t, INDEX, &out, &e), 0);
+	CHECK_INT(out.len, 2600);
+	/* More handles than are kept in mind. */
+	for (uint32_t i = 1; i <= 8; i++) {
+		cleanup_buf struct buf more = BUF_MAX(TPM_NV_MAX);
+
+		fill(&f->nv[1], 0x01500000 + i, 10);
+		CHECK_INT(tpm_nv_read(t, 0x01500000 + i, &more, &e), 0);
+		CHECK_INT(more.len, 10);
+		buf_done(&f->nv[1].bytes);
+	}
+	buf_reset(&out);
+	CHECK_INT(tpm_nv_read(t, INDEX, &out, &e), 0);
+	CHECK_INT(out.len, 2600);
+}
+
+TEST(tpm_quote__key_that_was_replaced__is_looked_at_each_time)
+{
+	cleanup_tpm struct tpm *t = NULL;
+	struct fake_tpm *f = device(&t);
+	const struct view nonce = { f->vector.report_data, 32 };
+	uint8_t bytes[512];
+	size_t n = strlen(vector_text(f->vector.doc, "public")) / 2;
+	struct err e = { 0 };
+
+	for (int i = 0; i < 2; i++) {
+		cleanup_tpm_quote struct tpm_quote q = { 0 };
+
+		CHECK_INT(tpm_quote(t, &q, nonce, &e), 0);
+		/* The second time ESYS is not asked for the object again. */
+		CHECK_INT(f->commands, i == 0 ? 6 : 11);
+	}
+	vector_hex(bytes, n, f->vector.doc, "public");
+	bytes[n - 10] ^= 1;
+	f->public = BUF_MAX(512);
+	buf_put(&f->public, bytes + 2, n - 2);
+	/* Another key: its quote is not the recorded one, and that is seen. */
+	{
+		cleanup_tpm_quote struct tpm_quote q = { 0 };
+
+		CHECK_INT(tpm_quote(t, &q, nonce, &e), -(int)ERR_FORMAT);
+		CHECK_INT(e.code, CODE_TPM_REPLY);
+	}
+	buf_done(&f->public);
+	for (int i = 0; i < 2; i++) {
+		cleanup_tpm_quote struct tpm_quote q = { 0 };
+
+		if (tpm_quote(t, &q, nonce, &e) < 0 && i == 1)
+			test_fail(__FILE__, __LINE__, "%s", e.msg);
+	}
+}
