@@ -119,6 +119,37 @@ class Amd:
                 "certificateChain": self.ask + self.ark, "cacheControl": "86400"}
 
 
+def _der(tag, *parts):
+    body = b"".join(parts)
+    assert len(body) < 0x10000
+    n = len(body)
+    size = bytes([n]) if n < 0x80 else bytes([0x81, n]) if n < 0x100 else bytes([0x82, n >> 8, n & 0xFF])
+    return bytes([tag]) + size + body
+
+
+SGX_OID = "1.2.840.113741.1.13.1"
+
+
+def sgx_extension():
+    """What a PCK certificate says of its platform (Intel's PCK certificate profile): verifiers look
+    up the platform's collateral by it."""
+    head = bytes.fromhex("2a864886f84d010d01")
+
+    def row(path, value):
+        return _der(0x30, _der(6, head + bytes(path)), value)
+
+    def number(n):
+        return _der(2, bytes([n]))
+
+    tcb = [row([2, i], number(5 if i < 3 else 0)) for i in range(1, 17)]
+    tcb += [row([2, 17], number(11)), row([2, 18], _der(4, bytes([5, 5] + [0] * 14)))]
+    flags = [row([7, i], _der(1, b"\xff")) for i in (1, 2, 3)]
+    return _der(0x30, row([1], _der(4, hashlib.sha256(b"ppid").digest()[:16])), row([2], _der(0x30, *tcb)),
+                row([3], _der(4, bytes(2))), row([4], _der(4, bytes.fromhex("b0c06f000000"))),
+                row([5], _der(10, b"\1")), row([6], _der(4, hashlib.sha256(b"instance").digest()[:16])),
+                row([7], _der(0x30, *flags)))
+
+
 def _raw64(key, message):
     r, s = utils.decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256())))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
@@ -139,7 +170,8 @@ class Intel:
         self.pck_key = ec.generate_private_key(ec.SECP256R1())
         self.pck = self.ca.cert("pck", "Intel SGX PCK Certificate", issuer="platform",
                                 extensions=["basicConstraints=critical,CA:FALSE",
-                                            "keyUsage=critical,digitalSignature"], key=self.pck_key)
+                                            "keyUsage=critical,digitalSignature",
+                                            f"{SGX_OID}=DER:{sgx_extension().hex(':')}"], key=self.pck_key)
         self.key = ec.generate_private_key(ec.SECP256R1())
 
     def tdreport(self, report_data, attributes=0, mr_td=None, mrconfigid=bytes(48), rtmrs=()):
