@@ -203,6 +203,15 @@ tsan:
 #: make fuzz       every fuzz target for FUZZ_SECONDS (60)
 #: make bench      measure against the bare floor, print a table
 bench: # in test/bench/bench.mk
+#: make vm-image   a pod VM image in build/vm/image/pod: measured, dm-verity, signed (doc/images.md)
+vm-image: all man
+	@$(refuse_dev)
+	test/vm/image.sh pod $(B)
+#: make vm-test    boot the tests' image in software emulation, twelve minutes (vm-test-full: all of it)
+vm-test: all dev man $(tools)
+	@/usr/bin/python3 -B test/vm/run.py $(B) test
+vm-test-full: all dev man $(tools) $(units)
+	@/usr/bin/python3 -B test/vm/run.py $(B) full
 #: make lint       who includes whom, banned calls, long functions, licence lines
 lint:
 	@awk -f test/lint/includes.awk $$(find agent attester initdata mounts test -name '*.[ch]' | sort)
@@ -285,7 +294,7 @@ clean:
 help:
 	@sed -n 's/^#: //p' Makefile
 
-.PHONY: all demo check unit dev asan tsan fuzz fuzz-build fuzz-targets bench lint format man install install-caa \
+.PHONY: all vm-image vm-test vm-test-full demo check unit dev asan tsan fuzz fuzz-build fuzz-targets bench lint format man install install-caa \
 	install-kata deb rpm dist clean help FORCE
 FORCE:
 -include $(shell find $(B) -name '*.d' -type f -not -path '$(B)/asan/*' -not -path '$(B)/tsan/*' -not -path '$(B)/fuzz/*' -not -path '$(B)/dev/*' -not -path '$(B)/vm/*' 2>/dev/null)
