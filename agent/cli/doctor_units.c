@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { SYSTEMCTL_MS = 5000, ANSWER_MAX = 4096 };
+enum { SYSTEMCTL_MS = 5000, ANSWER_MAX = 4096, DROP_IN_MAX = 16384 };
 
 #define CAA_OVERRIDE "/etc/systemd/system/process-user-data.service.d/10-override.conf"
 
@@ -103,6 +103,26 @@ static int ask(struct buf *out, const char *program)
 	return r;
 }
 
+/* A drop-in whose lines are all empty or comments adds nothing to its unit. */
+static bool says_nothing(const char *path)
+{
+	cleanup_buf struct buf text = BUF_MAX(DROP_IN_MAX);
+	struct view v;
+	struct err e;
+
+	if (fs_read(&text, path, DROP_IN_MAX, &e) < 0)
+		return false;
+	v = buf_view(&text);
+	for (size_t i = 0, start = 0; i <= v.len; i++) {
+		if (i < v.len && v.p[i] != '\n')
+			continue;
+		if (i > start && v.p[start] != '#')
+			return false;
+		start = i + 1;
+	}
+	return true;
+}
+
 /* CAA's images have a drop-in that extends PCR 8 once more. */
 static void check_override(struct doctor *d)
 {
@@ -112,13 +132,14 @@ static void check_override(struct doctor *d)
 
 	if (!path || lstat(path, &st) < 0)
 		return;
-	if (S_ISLNK(st.st_mode) && readlink(path, target, sizeof target - 1) > 0 &&
-	    strcmp(target, "/dev/null") == 0)
+	if ((S_ISLNK(st.st_mode) && readlink(path, target, sizeof target - 1) > 0 &&
+	     strcmp(target, "/dev/null") == 0) ||
+	    (S_ISREG(st.st_mode) && says_nothing(path)))
 		doctor_say(d, "units", VERDICT_OK, "cloud-api-adaptor's drop-in for PCR 8 is masked");
 	else
 		doctor_say(d, "units", VERDICT_BAD,
 			   "%s is not masked: it extends PCR 8 once more, and no initdata fits it then. "
-			   "Make it a link to /dev/null (make install-caa does)",
+			   "Make it a file of comments (make install-caa does)",
 			   path);
 }
 

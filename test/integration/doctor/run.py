@@ -226,6 +226,8 @@ def doctor__units__are_asked_of_systemctl_where_systemd_runs():
         override.write_text("[Service]\nExecStartPost=tpm2_pcrextend\n")
         d, _ = doctor(w, "--offline")
         assert [v for v, _ in all_of(d, "units")] == ["ok"] * 5 + ["bad"] and d["healthy"], d
+        override.write_text("# what make install-caa\n\n# leaves there\n")
+        assert [v for v, _ in all_of(doctor(w, "--offline")[0], "units")] == ["ok"] * 6
         override.unlink()
         override.symlink_to("/dev/null")
         assert [v for v, _ in all_of(doctor(w, "--offline")[0], "units")] == ["ok"] * 6
