@@ -404,6 +404,20 @@ TEST(tcg2_replay__startup_locality__is_where_pcr_0_begins)
 	log_event(&b, HASH_SHA256, 0, TCG2_EV_SEPARATOR, view_str(""), view_str(""));
 	locality(&b, 3);
 	CHECK_ERR(replay(&regs, &b, TCG2_TPM, &e), ERR_FORMAT, e, "too late, or twice");
+	/* Also where PCR 0 happens to end with a zero, as it began. */
+	for (unsigned i = 0;; i++) {
+		char content[16];
+
+		snprintf(content, sizeof content, "%u", i);
+		buf_reset(&b);
+		log_begin_one(&b, HASH_SHA256);
+		log_event(&b, HASH_SHA256, 0, TCG2_EV_SEPARATOR, view_str(content), view_str(""));
+		CHECK_INT(replay(&regs, &b, TCG2_TPM, &e), 0);
+		if (regs.value[0].b[31] == 0)
+			break;
+	}
+	locality(&b, 3);
+	CHECK_ERR(replay(&regs, &b, TCG2_TPM, &e), ERR_FORMAT, e, "too late, or twice");
 	buf_reset(&b);
 	log_begin_one(&b, HASH_SHA256);
 	locality(&b, 2);

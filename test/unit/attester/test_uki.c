@@ -469,6 +469,10 @@ TEST(uki_cmdline_is__direct_boot__the_kernels_load_options)
 	CHECK(is);
 	CHECK_INT(uki_cmdline_is(&is, &boot, view_str("console=ttyS0 y\n"), &e), 0);
 	CHECK(!is);
+	/* A UKI without a command line of its own took it from outside. */
+	boot.is_uki = true;
+	CHECK_INT(uki_cmdline_is(&is, &boot, view_str("console=ttyS0 x\n"), &e), 0);
+	CHECK(!is);
 }
 
 TEST(uki_root_hash__words_as_the_kernel_cuts_them__one_hash_or_none)

@@ -67,6 +67,7 @@ static struct verity_mount look(const char *path, const char *cmdline, bool meas
 #define PROC_LINE  "22 21 0:20 / /proc rw - proc proc rw\n"
 #define USR_LINE   "30 21 253:1 / /usr ro,relatime - squashfs /dev/mapper/usr ro\n"
 #define USR2_LINE  "30 21 253:1 / /usrx ro,relatime - squashfs /dev/mapper/usr ro\n"
+#define US_LINE    "31 21 253:1 / /us ro,relatime - squashfs /dev/mapper/usr ro\n"
 #define PLAIN_LINE "21 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw\n"
 
 TEST(verity_look__root_on_verity__hash_of_the_command_line_and_whether_it_is_measured)
@@ -133,6 +134,8 @@ TEST(verity_look__usr__is_held_to_usrhash)
 	CHECK(!look("/", "usrhash=" HASH, true).verity);
 	/* A mount whose name only begins so. */
 	put("/proc/self/mountinfo", PLAIN_LINE USR2_LINE);
+	CHECK(!look("/usr", "usrhash=" HASH, true).verity);
+	put("/proc/self/mountinfo", PLAIN_LINE US_LINE);
 	CHECK(!look("/usr", "usrhash=" HASH, true).verity);
 }
 
