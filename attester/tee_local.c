@@ -179,15 +179,22 @@ static void be_child(int fd, const struct job *j, pid_t parent)
 	work(fd, j);
 }
 
-/* Exactly n bytes. Errors: tee.timeout, tee.failed (the child ended). */
-static int get(int fd, void *p, size_t n, struct deadline d, struct err *e)
+/* Where a child's answer comes from, and until when and for whom it is waited for. */
+struct source {
+	int fd, client;
+	struct deadline d;
+};
+
+/* Exactly n bytes. Errors: tee.unreachable (the client is gone), tee.timeout, tee.failed (the child ended). */
+static int get(const struct source *s, void *p, size_t n, struct err *e)
 {
 	uint8_t *to = p;
 
 	while (n > 0) {
-		struct pollfd pfd = { .fd = fd, .events = POLLIN };
-		int64_t left = deadline_left_ms(d);
-		int ready = poll(&pfd, 1, (int)left);
+		struct pollfd pfd[] = { { .fd = s->fd, .events = POLLIN },
+					{ .fd = s->client > 0 ? s->client : -1 } };
+		int64_t left = deadline_left_ms(s->d);
+		int ready = poll(pfd, ARRAY_LEN(pfd), (int)left);
 		ssize_t got;
 
 		if (ready < 0 && errno != EINTR)
@@ -195,7 +202,9 @@ static int get(int fd, void *p, size_t n, struct deadline d, struct err *e)
 		if (ready == 0)
 			return err_code(e, CODE_TEE_TIMEOUT,
 					"the TEE's device has not answered in time");
-		got = ready < 0 ? -1 : read(fd, to, n);
+		if (ready > 0 && !pfd[0].revents && pfd[1].revents)
+			return err_code(e, CODE_TEE_UNREACHABLE, "who asked is gone");
+		got = ready < 0 ? -1 : read(s->fd, to, n);
 		if (got < 0 && errno != EINTR)
 			return err_sys(e, errno, "read pipe");
 		if (got == 0)
@@ -209,7 +218,7 @@ static int get(int fd, void *p, size_t n, struct deadline d, struct err *e)
 	return 0;
 }
 
-static int get_blob(struct buf *out, int fd, size_t n, size_t max, struct deadline d, struct err *e)
+static int get_blob(struct buf *out, const struct source *s, size_t n, size_t max, struct err *e)
 {
 	cleanup_free uint8_t *p = n <= max ? malloc(n + 1) : NULL;
 	int r;
@@ -217,7 +226,7 @@ static int get_blob(struct buf *out, int fd, size_t n, size_t max, struct deadli
 	if (!p)
 		return n > max ? err_set(e, ERR_INTERNAL, "%zu bytes from a child", n)
 			       : err_set(e, ERR_NOMEM, "no memory for a report");
-	r = get(fd, p, n, d, e);
+	r = get(s, p, n, e);
 	if (r < 0)
 		return r;
 	*out = BUF_MAX(max);
@@ -225,10 +234,10 @@ static int get_blob(struct buf *out, int fd, size_t n, size_t max, struct deadli
 	return buf_check(out, "report", e);
 }
 
-static int receive(int fd, struct tee_quote *q, struct deadline d, struct err *e)
+static int receive(const struct source *s, struct tee_quote *q, struct err *e)
 {
 	struct answer a;
-	int r = get(fd, &a, sizeof a, d, e);
+	int r = get(s, &a, sizeof a, e);
 
 	if (r < 0)
 		return r;
@@ -238,8 +247,8 @@ static int receive(int fd, struct tee_quote *q, struct deadline d, struct err *e
 		return a.r;
 	}
 	q->kind = a.kind;
-	r = get_blob(&q->report, fd, a.report_len, TEE_REPORT_MAX, d, e);
-	return r < 0 ? r : get_blob(&q->certs, fd, a.certs_len, TEE_CERTS_MAX, d, e);
+	r = get_blob(&q->report, s, a.report_len, TEE_REPORT_MAX, e);
+	return r < 0 ? r : get_blob(&q->certs, s, a.certs_len, TEE_CERTS_MAX, e);
 }
 
 /* Gone after this, unless the kernel holds it in the device. */
@@ -268,7 +277,7 @@ static int check_stuck(struct tee_local *l, struct err *e)
 
 static int run(const struct job *j, struct tee_quote *q, struct err *e)
 {
-	struct deadline d = deadline_in(j->local->wait_ms);
+	struct source s = { .client = j->local->client, .d = deadline_in(j->local->wait_ms) };
 	pid_t pid, self = getpid();
 	int p[2], r = check_stuck(j->local, e);
 
@@ -284,7 +293,8 @@ static int run(const struct job *j, struct tee_quote *q, struct err *e)
 	if (pid == 0)
 		be_child(to, j, self);
 	(void)close(take_fd(to));
-	r = receive(from, q, d, e);
+	s.fd = from;
+	r = receive(&s, q, e);
 	end_child(j->local, pid);
 	if (r < 0 && !j->extend)
 		tsm_sweep(j->local->root_fd);

@@ -19,6 +19,7 @@
 struct tee_local {
 	int root_fd;     /* borrowed; devices, sysfs and configfs are looked for beneath it */
 	int64_t wait_ms; /* for one request */
+	int client;      /* who asks: when its socket hangs up, the request is given up; 0: nobody */
 	pid_t stuck;     /* a child that was killed and has not ended; 0: none */
 };
 

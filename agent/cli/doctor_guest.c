@@ -73,6 +73,30 @@ static void check_ak(struct doctor *d)
 		   d->guest.image.ak_handle, hex);
 }
 
+/* SNP and TDX: ask the device as the attester does, for data of no use to anybody. */
+static void check_tee(struct doctor *d)
+{
+	static const uint8_t nothing[TEE_DATA];
+	const char *name = d->guest.attester->name;
+	cleanup_tee_quote struct tee_quote q = { 0 };
+	struct err e;
+
+	if (strcmp(name, "snp") != 0 && strcmp(name, "tdx") != 0)
+		return;
+	if (d->guest.env.tee.quote(d->guest.env.tee.ctx, nothing, &q, &e) < 0) {
+		doctor_fail(d, "device", &e);
+		return;
+	}
+	if (q.kind == TEE_TDX)
+		doctor_say(d, "device", VERDICT_OK, "gives a TD quote of %zu bytes", q.report.len);
+	else
+		doctor_say(d, "device", q.certs.len > 0 ? VERDICT_OK : VERDICT_NOTE,
+			   "gives an SNP report%s",
+			   q.certs.len > 0 ? " and the host's certificates" :
+					     "; the host has no certificates, so Trustee must reach AMD's "
+					     "key service or have the VCEK");
+}
+
 static void check_platform(struct doctor *d)
 {
 	struct err e;
@@ -90,6 +114,7 @@ static void check_platform(struct doctor *d)
 		check_ak(d);
 	else
 		doctor_say(d, "tpm", VERDICT_SKIP, "this platform uses none");
+	check_tee(d);
 }
 
 /* What the last provisioning said when it failed; its file belongs to root. */

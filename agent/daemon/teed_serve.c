@@ -22,6 +22,7 @@ struct connection {
 
 struct server {
 	struct teed *t;
+	struct tee tee;
 	struct connection at[TEED_CONNECTIONS];
 };
 
@@ -67,7 +68,8 @@ static bool answer(struct server *s, const struct connection *c, const struct te
 	int64_t began = clock_boot_ms();
 	struct err e = { 0 };
 
-	if (carry_out(&s->t->tee, q, &quote, &e) < 0) {
+	s->t->local.client = c->fd;
+	if (carry_out(&s->tee, q, &quote, &e) < 0) {
 		log_warn("request failed", "op=%s uid=%u code=%s what=\"%s\"", op, (unsigned)c->uid,
 			 err_name(&e), e.msg);
 		return put_failure(c->fd, q->id, &e);
@@ -217,6 +219,7 @@ int teed_serve(struct teed *t, struct err *e)
 	struct deadline idle = deadline_in(t->idle_ms);
 	int r;
 
+	tee_local(&s.tee, &t->local);
 	for (size_t i = 0; i < TEED_CONNECTIONS; i++)
 		s.at[i].fd = -1;
 	if (t->pair_fd >= 0)

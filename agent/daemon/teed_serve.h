@@ -22,7 +22,7 @@ struct teed {
 	int64_t idle_ms; /* 0: never */
 	const uid_t *uids; /* who may ask, besides root; the pair's end may without */
 	size_t n_uids;
-	struct tee tee;
+	struct tee_local local; /* root_fd and wait_ms from the caller */
 };
 
 /*

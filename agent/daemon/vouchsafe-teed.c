@@ -140,23 +140,25 @@ static int serve(const struct options *o, struct err *e)
 {
 	static const uid_t uids[] = { SANDBOX_UID };
 	static struct listen_fds handed;
-	struct tee_local local = { .root_fd = -1, .wait_ms = o->wait_ms };
-	struct teed t = { .pair_fd = -1, .idle_ms = o->idle_ms, .uids = uids, .n_uids = 1 };
+	struct teed t = { .pair_fd = -1,
+			  .idle_ms = o->idle_ms,
+			  .uids = uids,
+			  .n_uids = ARRAY_LEN(uids),
+			  .local = { .wait_ms = o->wait_ms } };
 	int r;
 
 	/* Before anything opens a descriptor. */
 	if ((r = t.listen_fd = take_listener(&handed, e)) < 0 ||
 	    (r = t.signals = stop_signals(e)) < 0 || (r = sandbox_environment(e)) < 0)
 		return r;
-	local.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (local.root_fd < 0)
+	t.local.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (t.local.root_fd < 0)
 		return err_sys(e, errno, "open /");
-	tee_local(&t.tee, &local);
 	(void)notify_send("READY=1", NULL);
 	if ((r = teed_confine(e)) < 0)
 		return r;
 	log_debug("serving", "idle_ms=%lld", (long long)o->idle_ms);
-	tsm_sweep(local.root_fd);
+	tsm_sweep(t.local.root_fd);
 	return teed_serve(&t, e);
 }
 

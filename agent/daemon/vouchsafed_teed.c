@@ -21,13 +21,14 @@ static void close_all_but(int a, int b)
 /* Our signals are blocked in it; the end of the pair, which is ours too, is what ends it. */
 static int serve(int pair, int root_fd)
 {
-	struct tee_local local = { .root_fd = root_fd, .wait_ms = TEE_LOCAL_MS };
-	struct teed t = { .listen_fd = -1, .pair_fd = pair, .signals = -1 };
+	struct teed t = { .listen_fd = -1,
+			  .pair_fd = pair,
+			  .signals = -1,
+			  .local = { .root_fd = root_fd, .wait_ms = TEE_LOCAL_MS } };
 	struct err e;
 
 	(void)prctl(PR_SET_NAME, "vouchsafe-teed", 0, 0, 0);
 	close_all_but(pair, root_fd);
-	tee_local(&t.tee, &local);
 	if (teed_confine(&e) == 0 && teed_serve(&t, &e) == 0)
 		return 0;
 	log_err(LOG_LEVEL_ERROR, "the TEE's device is not served", &e);

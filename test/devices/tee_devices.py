@@ -51,6 +51,18 @@ class Devices:
         run("/usr/bin/python3", HERE / "keys.py", self.keys, "--host-data", host_data.ljust(32, b"\0")[:32].hex(),
             "--mrconfigid", mrconfigid.ljust(48, b"\0")[:48].hex(), "--report-version", version)
 
+    def bind_initdata(self, digest):
+        """HOST_DATA and MRCONFIGID of a guest that was launched with this digest."""
+        self.platform(None, configfs=False)
+        self.process.terminate()
+        self.process.wait(10)
+        for name, at, n in (("snp.report", 0xC0, 32), ("tdx.quote", 48 + 184, 48)):
+            f = self.keys / name
+            b = bytearray(f.read_bytes())
+            b[at:at + n] = digest.ljust(n, b"\0")[:n]
+            f.write_bytes(b)
+        self.start()
+
     def start(self):
         self.process = subprocess.Popen([self.program, self.keys, self.mnt, "-f", "-o",
                                          "allow_other,default_permissions,max_threads=10"], stdin=subprocess.DEVNULL,

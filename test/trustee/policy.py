@@ -34,7 +34,7 @@ class Policy:
     def allows(self, claims, path):
         """(verdict, reason) for a token's @claims and a resource "r/t/tag"."""
         evidence = annotated(claims)
-        tee = next((t for t in ("az-snp-vtpm", "az-tdx-vtpm", "tpm", "sample") if t in evidence), None)
+        tee = next((t for t in ("az-snp-vtpm", "az-tdx-vtpm", "snp", "tdx", "tpm", "sample") if t in evidence), None)
         for pattern in self.doc["deny"]:
             if fnmatch.fnmatchcase(path, pattern):
                 return False, f"{path} is on the deny list"

@@ -19,17 +19,13 @@ TOP = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(TOP / p) for p in ("test/integration", "test/devices", "test/integration/devices")]
 import guest  # noqa: E402
 import keys  # noqa: E402
+from run_checks import check_confined, need  # noqa: E402
 from tee_devices import Client, Devices, Refused, Teed, usable  # noqa: E402
 from world import Cases, wait_for  # noqa: E402
 
 WAIT_MS = 2500
 DATA = bytes(range(64))
 SNP, TDX = 1, 2
-
-
-def need(condition, *words):
-    if not condition:
-        raise AssertionError(*words)
 
 
 class Bench:
@@ -360,19 +356,6 @@ def callers__root_and_vouchsafed_only(b):
             r = subprocess.run(["/usr/bin/python3", "-c", CALL_AS, str(TOP / "test/devices"), str(t.path), str(uid)],
                                capture_output=True, text=True, timeout=20)
             need(r.stdout.strip() == want, f"uid {uid}: {r.stdout} {r.stderr[-300:]}")
-
-
-def status_of(pid):
-    text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-
-
-def check_confined(pid, uid="0"):
-    s = status_of(pid)
-    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-        need(int(s[name], 16) == 0, f"{name} is {s[name]}")
-    need(s["Seccomp"] == "2" and s["NoNewPrivs"] == "1", f"Seccomp {s['Seccomp']} NoNewPrivs {s['NoNewPrivs']}")
-    need(s["Uid"].split()[0] == uid, s["Uid"])
 
 
 def teed_and_its_child__proc__confined_as_promised(b):
