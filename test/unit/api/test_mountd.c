@@ -528,6 +528,23 @@ TEST(mountd_open__server_that_talks_nonsense__is_volume_request)
 	}
 }
 
+static void send_word(int pair, char word)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} c = { 0 };
+	struct iovec io = { &word, 1 };
+	struct msghdr m = {
+		.msg_iov = &io, .msg_iovlen = 1, .msg_control = c.room, .msg_controllen = sizeof c.room
+	};
+	const int fd = 0;
+
+	c.head = (struct cmsghdr){ CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS };
+	memcpy(CMSG_DATA(&c.head), &fd, sizeof fd);
+	CHECK(sendmsg(pair, &m, 0) == 1);
+}
+
 TEST(mountd_take__what_is_no_connection__is_refused)
 {
 	int pair[2], fd = 7;
@@ -535,6 +552,13 @@ TEST(mountd_take__what_is_no_connection__is_refused)
 
 	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 	CHECK(send(pair[0], "C", 1, 0) == 1);
+	CHECK_ERR(mountd_take(&fd, pair[1], &e), ERR_FORMAT, e, "no connection");
+	/* Another word with a descriptor. */
+	CHECK_INT(mountd_pass(pair[0], 0, &e), 0);
+	CHECK_INT(mountd_take(&fd, pair[1], &e), 0);
+	(void)close(fd);
+	fd = 7;
+	send_word(pair[0], 'D');
 	CHECK_ERR(mountd_take(&fd, pair[1], &e), ERR_FORMAT, e, "no connection");
 	CHECK(send(pair[0], "CC", 2, 0) == 2);
 	CHECK_ERR(mountd_take(&fd, pair[1], &e), ERR_FORMAT, e, "no connection");
