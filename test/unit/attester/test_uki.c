@@ -492,6 +492,7 @@ TEST(uki_root_hash__words_as_the_kernel_cuts_them__one_hash_or_none)
 		{ "roothash=ABCDEF6789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", false },
 		{ "roothash=", false },
 		{ "x=\"a roothash=" HASH "\"", false },
+		{ "x=\"a roothash=" HASH " b\"", false },
 		{ "roothash=" HASH " roothash=" HASH, false },
 		{ "roothash=\"" HASH "\"", false },
 	};
