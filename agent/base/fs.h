@@ -10,7 +10,8 @@
 
 /*
  * Open path below dirfd: no component may lead out of it (.., absolute links) and no magic
- * link is followed. O_CLOEXEC is added.
+ * link is followed. O_CLOEXEC is added. Where openat2(2) is refused (in units with
+ * RestrictSUIDSGID=) no link at all is followed, and .. is refused.
  *
  * dirfd  a directory, or AT_FDCWD for the current one
  * path   relative to dirfd, or absolute: then its leading slashes are dropped
@@ -18,6 +19,12 @@
  * Returns the descriptor, or -ERR_NOTFOUND (nothing there), -ERR_SYSTEM (anything else).
  */
 int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode, struct err *e) MUST_CHECK;
+
+/*
+ * Open a relative path from dirfd component by component: no symlink is followed, .. is refused.
+ * Returns the descriptor, or -1 and errno: EXDEV for "..", ELOOP or ENOTDIR for a symlink.
+ */
+int fs_walk(int dirfd, const char *path, int flags, mode_t mode) MUST_CHECK;
 
 /*
  * Append what fd has, from its offset to its end, to *out.

@@ -2,6 +2,7 @@
 #include "mounts/volume/place.h"
 
 #include "agent/base/enc.h"
+#include "agent/base/fs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,6 +65,17 @@ bool place_allowed(const struct volume_rules *rules, const char *path)
 	return false;
 }
 
+/* The same without openat2(2), which systemd's RestrictSUIDSGID= refuses. A link is ENOTDIR here. */
+static int walk_folder(const char *path)
+{
+	cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	path += strspn(path, "/");
+	if (root < 0 || *path == '\0')
+		return take_fd(root);
+	return fs_walk(root, path, O_PATH | O_DIRECTORY, 0);
+}
+
 /* n bytes of path, as an O_PATH descriptor of a folder; -1 and errno. */
 static int open_folder(const char *path, size_t n)
 {
@@ -76,6 +88,8 @@ static int open_folder(const char *path, size_t n)
 	do
 		fd = syscall(SYS_openat2, AT_FDCWD, n == 0 ? "/" : copy, &how, sizeof how);
 	while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+	if (fd < 0 && errno == ENOSYS)
+		return walk_folder(copy);
 	return (int)fd;
 }
 

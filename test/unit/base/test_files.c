@@ -6,10 +6,16 @@
 #include "agent/base/notify.h"
 #include "test/test.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -66,6 +72,55 @@ TEST(fs_open_beneath__link_or_dots_that_leave__are_refused)
 	fd = fs_open_beneath(dir, "/link", O_RDONLY, 0, &e);
 	CHECK(fd >= 0);
 	(void)close(fd);
+}
+
+/* As in a unit with RestrictSUIDSGID=. */
+static void refuse_openat2(void)
+{
+	struct sock_filter rules[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = ARRAY_LEN(rules), .filter = rules };
+
+	CHECK_INT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	CHECK_INT(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+TEST(fs_open_beneath__without_openat2__follows_no_link_and_opens_the_rest)
+{
+	int dir, fd;
+	struct err e;
+
+	(void)folder();
+	CHECK_INT(mkdir("in", 0700), 0);
+	CHECK_INT(mkdir("in/deep", 0700), 0);
+	CHECK_INT(symlink("deep", "in/link"), 0);
+	CHECK_INT(symlink("/etc/hostname", "in/out"), 0);
+	dir = open("in", O_RDONLY | O_DIRECTORY);
+	CHECK(dir >= 0);
+	fd = fs_open_beneath(dir, "deep/ok", O_WRONLY | O_CREAT, 0600, &e);
+	CHECK(fd >= 0);
+	(void)close(fd);
+	refuse_openat2();
+	CHECK_INT(syscall(SYS_openat2, dir, "deep", NULL, 0), -1);
+	CHECK_INT(errno, ENOSYS);
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const good[] = { "/deep//ok", "deep/ok", "/" };
+
+		fd = fs_open_beneath(dir, good[i], O_RDONLY, 0, &e);
+		CHECK(fd >= 0);
+		CHECK_INT(fcntl(fd, F_GETFD), FD_CLOEXEC);
+		(void)close(fd);
+	}
+	CHECK_ERR(fs_open_beneath(dir, "deep/none", O_RDONLY, 0, &e), ERR_NOTFOUND, e, "not there");
+	CHECK_ERR(fs_open_beneath(dir, "out", O_RDONLY, 0, &e), ERR_SYSTEM, e, "out");
+	CHECK_ERR(fs_open_beneath(dir, "out", O_PATH, 0, &e), ERR_SYSTEM, e, "ELOOP");
+	CHECK_ERR(fs_open_beneath(dir, "link/ok", O_RDONLY, 0, &e), ERR_NOTFOUND, e, "link/ok");
+	CHECK_ERR(fs_open_beneath(dir, "deep/../deep/ok", O_RDONLY, 0, &e), ERR_SYSTEM, e, "EXDEV");
+	(void)close(dir);
 }
 
 TEST(fs_read__fifo_huge_or_missing__is_an_error_and_does_not_wait)
