@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "header.h"
+#include "test/unit/volume/header.h"
 
 #include "agent/crypto/digest.h"
 
