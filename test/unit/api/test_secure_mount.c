@@ -328,7 +328,7 @@ TEST(wire_mount__too_many_options_or_flags__are_refused)
 		for (size_t n = WIRE_OPTIONS_MAX; n <= WIRE_OPTIONS_MAX + 1; n++) {
 			cleanup_buf struct buf b = BUF_MAX(65536);
 			struct wire_mount w = { 0 };
-			char key[8];
+			char key[32];
 			struct err e;
 
 			for (size_t i = 0; i < n; i++) {
