@@ -6,10 +6,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 enum { NAME_ROOM = 64, NUMBER_MAX = 32, RMDIR_TRIES = 20 };
 
@@ -231,6 +232,15 @@ static pid_t maker_of(const char *name)
 	return errno == 0 && *end == '-' && pid == (pid_t)pid ? (pid_t)pid : 0;
 }
 
+/* Also one that nobody has waited for yet: it will write no more. */
+static bool is_gone(pid_t pid)
+{
+	cleanup_close int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return fd < 0 ? errno == ESRCH : poll(&p, 1, 0) == 1;
+}
+
 static void sweep(int dir)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -244,7 +254,7 @@ static void sweep(int dir)
 	for (struct dirent *x = readdir(d); x; x = readdir(d)) {
 		pid_t pid = maker_of(x->d_name);
 
-		if (pid != 0 && kill(pid, 0) < 0 && errno == ESRCH)
+		if (pid != 0 && is_gone(pid))
 			(void)unlinkat(dir, x->d_name, AT_REMOVEDIR);
 	}
 	(void)closedir(d);

@@ -247,7 +247,7 @@ int teed_confine(struct err *e)
 		SYS_accept4, SYS_getsockopt, SYS_recvfrom, SYS_sendto, SYS_sendmsg, SYS_shutdown, SYS_poll,
 		SYS_ppoll,
 		/* the child of each request */
-		SYS_clone, SYS_wait4, SYS_kill, SYS_pipe2, SYS_close_range, SYS_prctl, SYS_getpid,
+		SYS_clone, SYS_wait4, SYS_kill, SYS_pidfd_open, SYS_pipe2, SYS_close_range, SYS_prctl, SYS_getpid,
 		SYS_getppid, SYS_gettid, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
 		SYS_set_robust_list, SYS_rseq,
 		/* memory, time, the end */

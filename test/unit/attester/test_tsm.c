@@ -233,12 +233,19 @@ static void folder(const char *name)
 TEST(tsm_sweep__only_folders_of_ours_whose_process_is_gone)
 {
 	char mine[64], gone[64];
-	pid_t pid = fork();
+	pid_t pid = fork(), zombie;
 
 	if (pid == 0)
 		_exit(0);
 	CHECK(waitpid(pid, NULL, 0) == pid);
 	fake_begin();
+	/* Another that has ended, and that we have not waited for. */
+	zombie = fork();
+	if (zombie == 0)
+		_exit(0);
+	CHECK_INT(waitid(P_PID, (id_t)zombie, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), 0);
+	(void)snprintf(gone, sizeof gone, "vouchsafe-%d-0123456789abcdef", (int)zombie);
+	folder(gone);
 	(void)snprintf(gone, sizeof gone, "vouchsafe-%d-0123456789abcdef", (int)pid);
 	(void)snprintf(mine, sizeof mine, "vouchsafe-%d-0123456789abcdef", (int)getpid());
 	folder(gone);
