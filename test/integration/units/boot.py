@@ -323,6 +323,41 @@ def check_daemon(b):
     return pid
 
 
+ASK_TEED = """
+import socket, struct
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.settimeout(30)
+s.connect("/run/vouchsafe/teed.sock")
+s.send(b"VTQ1" + struct.pack("<IBBH", 1, 1, 0, 0) + bytes(64))
+p = s.recv(1 << 18)
+n, = struct.unpack("<I", p[12:16])
+print(p[20:20 + n].decode(errors="replace"), p[20 + n:])
+"""
+
+
+def check_teed(b):
+    """Started by the socket, confined, and able to do what it is for: make a folder in configfs-tsm."""
+    assert b.show("vouchsafe-teed.service", "ActiveState")["ActiveState"] == "inactive"
+    r = b.run("/usr/bin/python3", "-c", ASK_TEED)
+    assert r.stdout.startswith("tee.none "), (r, b.run("systemctl", "status", "-l", "vouchsafe-teed.service").stdout)
+    s = b.show("vouchsafe-teed.service", "MainPID", "ActiveState")
+    assert s["ActiveState"] == "active", s
+    status = b.run("cat", f"/proc/{s['MainPID']}/status").stdout
+    s = {k: v.split() for k, _, v in (x.partition(":") for x in status.splitlines())}
+    assert s["Uid"] == ["0"] * 4 and s["NoNewPrivs"] == ["1"] and s["Seccomp"] == ["2"], s
+    assert [int(s[c][0], 16) for c in ("CapPrm", "CapEff", "CapBnd", "CapAmb", "CapInh")] == [0] * 5, s
+    st = b.run("stat", "-c", "%a %U %G", "/run/vouchsafe/teed.sock").stdout.strip()
+    assert st == "660 root vouchsafe", st
+    # A folder of no kernel's: it can be made there, has no attributes, and is taken for interference.
+    b.run("systemctl", "stop", "vouchsafe-teed.service")
+    r = b.run("sh", "-c", "mount -t tmpfs -o mode=755 tmpfs /sys/kernel && mkdir -p /sys/kernel/config/tsm/report")
+    if r.returncode == 0:
+        r = b.run("/usr/bin/python3", "-c", ASK_TEED)
+        assert r.stdout.startswith("tee.interfered "), (r.stdout, b.run("journalctl", "-b", "-u", "vouchsafe-teed").stdout)
+        assert b.run("ls", "/sys/kernel/config/tsm/report").stdout == "", "a folder is left"
+        b.run("umount", "/sys/kernel")
+
+
 def check_mountd(b):
     """Started by the socket, in the mount namespace of everybody, with one power; ended when told."""
     assert b.show("vouchsafe-mountd.service", "ActiveState")["ActiveState"] == "inactive"
@@ -350,6 +385,7 @@ def boot__caa_image__policy_first_one_extend_and_everything_serves():
     with Boot(initdata=encoded) as b:
         check_good(b, digest)
         pid = check_daemon(b)
+        check_teed(b)
         check_mountd(b)
         # The pod's REST API: in its namespace, by the socket unit, and nowhere else.
         ask = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8006/info', timeout=20).read().decode())"
