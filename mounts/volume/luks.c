@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mounts/volume/luks.h"
 
+#include "mounts/volume/dm.h"
 #include "mounts/volume/luks_auth.h"
+#include "mounts/volume/volume.h"
 
 #include <errno.h>
 #include <libcryptsetup.h>
@@ -185,26 +187,25 @@ void luks_free(struct luks *l)
 	free(l);
 }
 
-bool luks_is_active(const char *name)
-{
-	crypt_status_info s;
-
-	crypt_set_log_callback(NULL, hear, NULL);
-	s = crypt_status(NULL, name);
-	return s == CRYPT_ACTIVE || s == CRYPT_BUSY;
-}
-
 int luks_close(const char *name, struct err *e)
 {
+	char below[VOLUME_MAPPER_MAX + 1];
 	struct luks l = { 0 };
-	int r;
+	int r = 0;
 
-	if (!luks_is_active(name))
-		return 0;
-	crypt_set_log_callback(NULL, hear, &l);
-	r = crypt_deactivate_by_name(NULL, name, 0);
-	crypt_set_log_callback(NULL, hear, NULL);
-	if (r == -ENODEV)
-		return 0;
-	return r < 0 ? failed(&l, r, name, e) : 0;
+	if (dm_exists(name)) {
+		crypt_set_log_callback(NULL, hear, &l);
+		r = crypt_deactivate_by_name(NULL, name, 0);
+		crypt_set_log_callback(NULL, hear, NULL);
+	}
+	if (r == -EBUSY)
+		return failed(&l, r, name, e);
+	/* Half made, the library does not know it; dm-integrity's may be there alone. */
+	if (dm_exists(name)) {
+		r = dm_remove(name, e);
+		if (r < 0)
+			return r;
+	}
+	(void)snprintf(below, sizeof below, "%.*s_dif", VOLUME_MAPPER_MAX - 4, name);
+	return dm_exists(below) ? dm_remove(below, e) : 0;
 }

@@ -66,11 +66,8 @@ static inline void luks_freep(struct luks **l)
 	luks_free(*l);
 }
 
-/* Is there a mapping of that name? False where there is no device mapper. */
-bool luks_is_active(const char *name);
-
 /*
- * Remove a mapping, and dm-integrity's below it. One that is not there is removed.
+ * Remove a mapping in whatever state, and dm-integrity's below it. One that is not there is removed.
  * Errors: volume.busy, volume.mapping.
  */
 int luks_close(const char *name, struct err *e) MUST_CHECK;

@@ -125,6 +125,20 @@ static int older_first(const void *a, const void *b)
 	return (x->opened_ms > y->opened_ms) - (x->opened_ms < y->opened_ms);
 }
 
+void records_tidy(const char *dir)
+{
+	__attribute__((cleanup(close_folder))) DIR *d = opendir(dir);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d))) {
+		const char *half = strstr(entry->d_name, SUFFIX ".");
+
+		/* fs_write()'s: NAME.json and six characters more. */
+		if (half && strlen(half) == strlen(SUFFIX ".") + 6)
+			(void)unlinkat(dirfd(d), entry->d_name, 0);
+	}
+}
+
 int records_load(struct records *out, const char *dir, struct err *e)
 {
 	__attribute__((cleanup(close_folder))) DIR *d = opendir(dir);
@@ -144,7 +158,6 @@ int records_load(struct records *out, const char *dir, struct err *e)
 		size_t n = strlen(entry->d_name);
 		int r;
 
-		/* fs_write()'s halves end otherwise. */
 		if (n <= strlen(SUFFIX) || strcmp(entry->d_name + n - strlen(SUFFIX), SUFFIX) != 0)
 			continue;
 		if (all.n == RECORDS_MAX)

@@ -37,6 +37,9 @@ struct records {
  */
 int records_lock(const char *dir, struct deadline d, struct err *e) MUST_CHECK;
 
+/* Remove what a writer that was killed left beside its record. Under the lock. */
+void records_tidy(const char *dir);
+
 /* Read all. Errors: volume.state, ERR_NOMEM. */
 int records_load(struct records *out, const char *dir, struct err *e) MUST_CHECK;
 void records_done(struct records *r);

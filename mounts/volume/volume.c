@@ -2,6 +2,7 @@
 #include "mounts/volume/volume.h"
 
 #include "agent/crypto/digest.h"
+#include "mounts/volume/dm.h"
 #include "mounts/volume/format.h"
 #include "mounts/volume/mkfs.h"
 #include "mounts/volume/record.h"
@@ -117,6 +118,7 @@ static int enter(struct records *out, const struct volume_rules *rules, struct d
 
 	if (lock < 0)
 		return lock;
+	records_tidy(rules->state_dir);
 	r = records_load(&all, rules->state_dir, e);
 	if (r < 0)
 		return r;
@@ -289,7 +291,7 @@ static int open_new(struct job *j, const struct records *all, struct err *e)
 		if (strcmp(all->p[i].mapper, j->record.mapper) == 0)
 			return err_code(e, CODE_VOLUME_BUSY, "mapper name %s is taken by the volume on %s",
 					j->record.mapper, all->p[i].device);
-	if (luks_is_active(j->record.mapper))
+	if (dm_exists(j->record.mapper))
 		return err_code(e, CODE_VOLUME_BUSY, "mapper name %s is taken", j->record.mapper);
 	r = place_check(j->record.mount_point, j->record.target, e);
 	if (r == 0)
@@ -332,7 +334,7 @@ static int open_locked(struct job *j, const struct records *all, struct err *e)
 	int r;
 
 	/* Closed by another hand (the forwarder of peer pods runs cryptsetup itself): forget it. */
-	if (was && !luks_is_active(was->mapper)) {
+	if (was && !dm_exists(was->mapper)) {
 		r = undo(j->rules, was, e);
 		if (r < 0)
 			return r;
@@ -408,7 +410,7 @@ int volume_close(const struct volume_rules *rules, const char *mapper, struct er
 	for (size_t i = 0; i < all.n; i++)
 		if (strcmp(all.p[i].mapper, mapper) == 0)
 			return undo(rules, &all.p[i], e);
-	if (luks_is_active(mapper))
+	if (dm_exists(mapper))
 		return err_code(e, CODE_VOLUME_UNKNOWN, "%s was not opened by vouchsafe", mapper);
 	return 0;
 }

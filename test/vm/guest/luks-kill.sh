@@ -23,7 +23,7 @@ killed() { # N VERB ARGS...: true when it died
 left() {
 	dmsetup ls | grep -v '^No devices'
 	grep " $W/" /proc/mounts
-	ls /run/volume-tool | grep json
+	ls /run/volume-tool | grep -x '.*json' # a half-written one goes at the next call
 }
 opens() { $T open device="$DEV" mount="$MP" mapper=vt "$@" >"$W/out" 2>"$W/err"; }
 
