@@ -63,6 +63,19 @@ static void show_register(struct facts *f, const struct evidence *ev, const stru
 	facts_close(f);
 }
 
+/* Whether the registers that tell what was booted follow from the log. */
+static bool boot_vouched(const struct evidence *ev, const struct tcg2_registers *regs)
+{
+	static const unsigned pcrs[] = { 4, 11, 12 }, rtmrs[] = { 2, 3 };
+	bool tdx = ev->tee == EVIDENCE_TDX;
+	const unsigned *list = tdx ? rtmrs : pcrs;
+
+	for (size_t i = 0; i < (tdx ? ARRAY_LEN(rtmrs) : ARRAY_LEN(pcrs)); i++)
+		if (!view_eq(vouched(ev, list[i]), digest_view(&regs->value[list[i]])))
+			return false;
+	return true;
+}
+
 void show_boot(struct facts *f, const struct evidence *ev, const struct show_log *with)
 {
 	bool tdx = ev->tee == EVIDENCE_TDX;
@@ -80,6 +93,7 @@ void show_boot(struct facts *f, const struct evidence *ev, const struct show_log
 		return;
 	}
 	facts_number(f, "events", log.n_events);
+	facts_bool(f, "vouched_for", boot_vouched(ev, &regs));
 	show_uki(f, &log, regs.alg, with->cmdline);
 	facts_open_list(f, "registers");
 	for (unsigned i = tdx ? 1 : 0; i < TCG2_REGISTERS; i++)

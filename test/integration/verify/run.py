@@ -235,6 +235,9 @@ def test_hardware__snp__holds_only_under_its_own_root(w):
     assert s.pop("test-root") == "warn" and set(s.values()) == {"ok"}, s
     assert json.loads(r.stdout)["test_root"] is True
     assert states(tool(w, *argv, want=76))["snp.chain"] == "bad"
+    # An issuer of the host's own making, which no root vouches for.
+    file.write_text(json.dumps(snp_json(report, {"VCEK": certs["VCEK"], "ASK": certs["ASK"]})))
+    assert states(tool(w, *argv, want=76))["snp.chain"] == "bad"
     # Without the ASK among what came along, it is taken from the file; another root is another root.
     file.write_text(json.dumps(snp_json(report, {"VCEK": certs["VCEK"]})))
     assert states(tool(w, *argv, "--root-cert", roots, want=76))["snp.chain"] == "bad"
@@ -379,6 +382,7 @@ def event_log__of_a_uki_boot__says_what_was_booted(w):
     s = states(tool(w, "evidence", "verify", file, "--event-log", log, "--json"))
     assert s["event-log"] == "ok" and s["tpm.signature"] == "ok", s
     shown = json.loads(tool(w, "evidence", "show", file, "--event-log", log, "--cmdline", cmdline, "--json").stdout)
+    assert shown["evidence"][0]["boot_log"]["vouched_for"] is True
     b = shown["evidence"][0]["boot_log"]["boot"]
     root = boot["cmdline"].split("roothash=")[1].split()[0]
     assert b["unified_kernel_image"] and b["roothash"] == root and b["command_line"] == boot["cmdline"], b
@@ -396,6 +400,8 @@ def event_log__of_a_uki_boot__says_what_was_booted(w):
     file.write_text(json.dumps(tpm_evidence(pcrs)))
     r = tool(w, "evidence", "verify", file, "--event-log", log, "--json", want=76)
     assert states(r)["event-log"] == "bad" and "PCR 4" in r.stdout
+    shown = json.loads(tool(w, "evidence", "show", file, "--event-log", log, "--json").stdout)
+    assert shown["evidence"][0]["boot_log"]["vouched_for"] is False
 
 
 # --- the commands ------------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ TEST(evidence_file_load__malformed__is_refused_by_its_member)
 		{ "{\"tpm_quote\":{\"message\":\"\",\"signature\":\"\"," TPM_PCRS_OF(Z23 ",\"00\"") "},\"ak_public\":\"\"}", NULL, ERR_FORMAT, "PCR 23: not 32 bytes" },
 		{ "{\"tpm_quote\":{\"message\":\"\",\"signature\":\"\"," TPM_PCRS_OF(Z23 ",\"0\"") "},\"ak_public\":\"\"}", NULL, ERR_FORMAT, "PCR 23: hex of an odd number" },
 		{ "{\"tpm_quote\":{\"message\":\"\",\"signature\":\"\"," TPM_PCRS_OF(Z23 "," Z32) "},\"ak_public\":\"\"}", NULL, ERR_FORMAT, "cut short" },
+		{ "{\"tpm_quote\":{\"message\":\"\",\"signature\":\"\"," TPM_PCRS_OF(Z23 "," Z32 "," Z32) "},\"ak_public\":\"\"}", NULL, ERR_FORMAT, "pcrs is no array of 24" },
 		{ "{\"version\":3,\"hcl_report\":\"\",\"vcek\":\"\"}", NULL, ERR_UNSUPPORTED, "a version other than 1 and 2" },
 		{ "{\"version\":\"1\",\"hcl_report\":\"\",\"vcek\":\"\"}", NULL, ERR_UNSUPPORTED, "a version other than 1 and 2" },
 		{ "{\"version\":2,\"hcl_report\":\"\",\"vcek\":\"\"}", NULL, ERR_FORMAT, "message" },
@@ -127,6 +128,16 @@ TEST(evidence_recognise__each_platform__by_its_members)
 		CHECK_INT(ev->has_snp, rows[i].tee == EVIDENCE_AZ_SNP || rows[i].tee == EVIDENCE_SNP);
 		CHECK_INT(ev->has_tdx, rows[i].tee == EVIDENCE_AZ_TDX || rows[i].tee == EVIDENCE_TDX);
 	}
+}
+
+TEST(evidence_load__report_of_the_other_hardware__is_refused)
+{
+	cleanup_buf struct buf text = shared_bytes(TEST_DATA "az-snp-vtpm/evidence-v2.json");
+	cleanup_evidence_file struct evidence_file f = { 0 };
+	struct err e;
+
+	CHECK_ERR(evidence_file_load(&f, buf_view(&text), "az-tdx-vtpm", &e), ERR_FORMAT, e,
+		  "hcl_report: the paravisor's report is of another kind of hardware");
 }
 
 /* One machine, two recordings: the certificate once as PEM and once as DER. */

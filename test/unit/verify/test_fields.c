@@ -206,6 +206,22 @@ TEST(verify_tdx__one_thing_wrong__turns_its_own_finding)
 	}
 }
 
+TEST(verify_tdx_key_bound__each_byte__counts)
+{
+	cleanup_evidence struct evidence *ev = shared_evidence(TEST_DATA "tdx_quote_5.dat");
+	struct quote_sig s = ev->tdx.sig;
+	uint8_t data[64];
+
+	memcpy(data, s.qe_report_data.p, sizeof data);
+	s.qe_report_data = (struct view){ data, sizeof data };
+	CHECK_INT(verify_tdx_key_bound(&s, NULL), 0);
+	for (size_t i = 0; i < sizeof data; i++) {
+		data[i] ^= 1;
+		CHECK_INT(verify_tdx_key_bound(&s, NULL), -ERR_VERIFY);
+		data[i] ^= 1;
+	}
+}
+
 static size_t count(const char *text, const char *what)
 {
 	size_t n = 0;

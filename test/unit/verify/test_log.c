@@ -66,6 +66,24 @@ TEST(verify_log__td_without_one__is_unknown)
 	check_finding(&f, "event-log", FINDING_UNKNOWN, "there is none");
 }
 
+/* Its structure is sound and it leads there, but Trustee refuses evidence with such a log. */
+TEST(verify_log__td__what_trustee_refuses_is_bad)
+{
+	cleanup_buf struct buf raw =
+		shared_bytes("evidence/trustee/deps/eventlog/test_data/CCEL_data_ovmf");
+	cleanup_evidence struct evidence *ev = shared_evidence(TEST_DATA "tdx_quote_5.dat");
+	struct tcg2_registers regs;
+	struct tcg2_log log;
+	struct findings f;
+
+	CHECK_INT(verify_log_open(&log, &regs, buf_view(&raw), ev, NULL), 0);
+	raw.p[log.first + 4] = 0x55; /* no event type */
+	for (unsigned k = 0; k < TDX_RTMRS; k++)
+		ev->tdx.td.rtmr[k] = digest_view(&regs.value[k + 1]);
+	judge(&f, ev, buf_view(&raw));
+	check_finding(&f, "event-log", FINDING_BAD, "the log given: ");
+}
+
 /* A log of one event a register: PCR index, SHA-256. */
 static void put32(struct buf *b, uint32_t n)
 {
