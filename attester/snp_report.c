@@ -317,7 +317,7 @@ static int get_bytes(uint8_t *out, size_t n, const struct json *object, const ch
 	cleanup_buf struct buf bytes = BUF_MAX(n);
 	size_t bad;
 
-	if (byte_list_get(&bytes, list, &bad) < 0 && bad < n)
+	if (byte_list_get(&bytes, list, &bad) < 0 && bad != SIZE_MAX)
 		return err_set(e, ERR_FORMAT, "attestation_report: %s%s[%zu] is no byte", where, name,
 			       bad);
 	if (bytes.failed == ERR_NOMEM)

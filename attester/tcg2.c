@@ -392,27 +392,3 @@ int tcg2_replay(struct tcg2_registers *out, const struct tcg2_log *log, enum has
 	*out = regs;
 	return 0;
 }
-
-int tcg2_trustee_takes(const struct tcg2_log *log, struct err *e)
-{
-	struct tcg2_event ev;
-	struct tcg2_tag tag;
-	size_t at = log->first;
-
-	while (tcg2_next(&ev, log, &at) == 1) {
-		if (!tcg2_type_name(ev.type))
-			return err_set(e, ERR_UNSUPPORTED,
-				       "boot log: record at byte %zu: Trustee knows no event type "
-				       "%08x",
-				       ev.offset, ev.type);
-		for (size_t i = 0; i < ev.n_digests; i++)
-			if (tcg2_alg(ev.digests[i].alg) < 0)
-				return err_set(e, ERR_UNSUPPORTED,
-					       "boot log: record at byte %zu: Trustee compares no "
-					       "digest of algorithm %04x",
-					       ev.offset, ev.digests[i].alg);
-		if (ev.type == TCG2_EV_EVENT_TAG && !tcg2_tag(&tag, &ev))
-			return bad(ev.offset, "the sizes of the tagged event disagree", e);
-	}
-	return 0;
-}

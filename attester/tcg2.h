@@ -54,14 +54,20 @@ enum {
 
 /* Event types that somebody here asks for; tcg2_type_name() knows them all. */
 enum {
+	TCG2_EV_POST_CODE = 0x01,
 	TCG2_EV_NO_ACTION = 0x03,
 	TCG2_EV_SEPARATOR = 0x04,
+	TCG2_EV_ACTION = 0x05,
 	TCG2_EV_EVENT_TAG = 0x06,
+	TCG2_EV_COMPACT_HASH = 0x0c,
 	TCG2_EV_IPL = 0x0d,
+	TCG2_EV_OMIT_BOOT_DEVICE_EVENTS = 0x12,
 	TCG2_EV_EFI_VARIABLE_DRIVER_CONFIG = 0x80000001u,
 	TCG2_EV_EFI_VARIABLE_BOOT = 0x80000002u,
 	TCG2_EV_EFI_BOOT_SERVICES_APPLICATION = 0x80000003u,
 	TCG2_EV_EFI_ACTION = 0x80000007u,
+	TCG2_EV_EFI_PLATFORM_FIRMWARE_BLOB2 = 0x8000000au,
+	TCG2_EV_EFI_HANDOFF_TABLES2 = 0x8000000bu,
 	TCG2_EV_EFI_VARIABLE_BOOT2 = 0x8000000cu,
 	TCG2_EV_EFI_VARIABLE_AUTHORITY = 0x800000e0u,
 };
@@ -158,7 +164,7 @@ int tcg2_replay(struct tcg2_registers *out, const struct tcg2_log *log, enum has
 
 /*
  * What Trustee would refuse in a CCEL although its structure is sound (5.7): an unknown event
- * type, a SHA-1 digest, an EV_EVENT_TAG whose sizes disagree.
+ * type, a SHA-1 digest, event data that it cannot take apart.
  * Errors: ERR_UNSUPPORTED, ERR_FORMAT, with the offset.
  */
 int tcg2_trustee_takes(const struct tcg2_log *log, struct err *e) MUST_CHECK;

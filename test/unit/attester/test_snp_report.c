@@ -392,6 +392,8 @@ TEST(snp_report_from_json__one_wrong_list_or_object__is_named)
 		  ERR_FORMAT, e, "image_id[0] is no byte");
 	CHECK_ERR(from_with(&s, "image_id", "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]", &e),
 		  ERR_FORMAT, e, "no list of 16");
+	CHECK_ERR(from_with(&s, "image_id", "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,\"\"]", &e),
+		  ERR_FORMAT, e, "image_id[16] is no byte");
 }
 
 TEST(snp_report_from_json__version_and_processor__decide_what_must_be_there)

@@ -444,44 +444,6 @@ TEST(tcg2_replay__index_or_digest_out_of_place__is_refused)
 	CHECK_INT(regs.events[0], 42);
 }
 
-TEST(tcg2_trustee_takes__what_trustee_refuses__is_refused)
-{
-	static const struct {
-		uint32_t type;
-		struct view data;
-		int kind;
-		const char *words;
-	} rows[] = {
-		{ 0x13, { NULL, 0 }, ERR_UNSUPPORTED, "event type 00000013" },
-		{ 0x8000000d, { NULL, 0 }, ERR_UNSUPPORTED, "event type 8000000d" },
-		{ TCG2_EV_EVENT_TAG, { (const uint8_t *)"LEAA\0\0\0", 7 }, ERR_FORMAT, "disagree" },
-		{ TCG2_EV_EVENT_TAG, { (const uint8_t *)"LEAA\1\0\0\0", 8 }, ERR_FORMAT, "disagree" },
-		{ TCG2_EV_EVENT_TAG, { (const uint8_t *)"LEAA\1\0\0\0xy", 10 }, ERR_FORMAT, "disagree" },
-		{ TCG2_EV_EVENT_TAG, { (const uint8_t *)"LEAA\1\0\0\0x", 9 }, 0, "" },
-		{ TCG2_EV_IPL, { NULL, 0 }, 0, "" },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		cleanup_buf struct buf b = BUF_MAX(4096);
-		struct tcg2_log log;
-		struct err e = { 0 };
-
-		log_begin_one(&b, HASH_SHA384);
-		log_event(&b, HASH_SHA384, 1, rows[i].type, view_str(""), rows[i].data);
-		log_le(&b, 0, 8);
-		CHECK_INT(tcg2_open(&log, buf_view(&b), TCG2_CCEL, &e), 0);
-		CHECK_INT(tcg2_trustee_takes(&log, &e), -rows[i].kind);
-		CHECK(strstr(e.msg, rows[i].words) != NULL);
-	}
-	cleanup_buf struct buf b = BUF_MAX(4096);
-	struct tcg2_log log;
-	struct err e;
-
-	small_log(&b, TCG2_CCEL);
-	CHECK_INT(tcg2_open(&log, buf_view(&b), TCG2_CCEL, &e), 0);
-	CHECK_ERR(tcg2_trustee_takes(&log, &e), ERR_UNSUPPORTED, e, "algorithm 0004");
-}
-
 /* --- words ------------------------------------------------------------------------------------- */
 
 static void check_words(uint32_t type, const void *data, size_t n, const char *want)
