@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import signal
+import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
@@ -17,7 +18,7 @@ from tee_devices import Teed  # noqa: E402
 from world import World, wait_for  # noqa: E402
 
 AA = "attestation_agent.AttestationAgentService"
-UNAVAILABLE, FINDINGS = 69, 1
+UNAVAILABLE, FINDINGS, VERIFY = 69, 1, 76
 LOG = '\n[eventlog_config]\nenable_eventlog = true\n'
 
 
@@ -167,6 +168,39 @@ def tdx_event__measured_by_the_agent__in_rtmr3_and_in_the_log(b):
         need(digest in log and rtmr.read_bytes() == hashlib.sha384(before + digest).digest(), "RTMR3")
 
 
+def firmware_log(events):
+    """A CCEL area as firmware leaves it: Spec-ID (SHA-384), events (index, text), zeros."""
+    spec = b"Spec ID Event03\0" + struct.pack("<II", 0, 2) + struct.pack("<IHHB", 1, 0xc, 48, 0)
+    log = struct.pack("<II20xI", 1, 3, len(spec)) + spec
+    for index, text in events:
+        log += struct.pack("<IIIH", index, 13, 1, 0xc) + hashlib.sha384(text).digest()
+        log += struct.pack("<I", len(text)) + text
+    return log + bytes(64)
+
+
+def tdx_event__behind_firmware_s__eventlog_counts_from_there(b):
+    with Guest(b, "tdx", log=True) as g:
+        g.provision(g.file)
+        rtmr2 = pathlib.Path("/sys/devices/virtual/misc/tdx_guest/measurements/rtmr2:sha384")
+        ccel = g.root / "sys/firmware/acpi/tables/data/CCEL"
+        ccel.parent.mkdir(parents=True)
+        with rtmr2.open("r+b", buffering=0) as f:
+            f.write(hashlib.sha384(b"kernel").digest())
+        ccel.write_bytes(firmware_log([(3, b"kernel")]))
+        g.start_daemon()
+        c = ttrpc.Client(str(g.root / "run/confidential-containers/attestation-agent/attestation-agent.sock"))
+        c.call(AA, "ExtendRuntimeMeasurement",
+               ttrpc.field(1, "d") + ttrpc.field(2, "o") + ttrpc.field(3, "c") + b"\x20\x08")
+        r = g.vouchsafe("eventlog", "--verify", "--json")
+        got = json.loads(r.stdout)
+        need(r.returncode == 0 and got["registers"][0]["register"] == 3 and got["verified"], r)
+        need(got["registers"][0]["value"] == rtmr2.read_bytes().hex(), got)
+        ccel.write_bytes(firmware_log([(3, b"another kernel")]))
+        need(g.vouchsafe("eventlog", "--verify").returncode == VERIFY, "another log of firmware's")
+        ccel.unlink()
+        need(g.vouchsafe("eventlog", "--verify").returncode == VERIFY, "no log of firmware's")
+
+
 # --- native kata ---------------------------------------------------------------------------------
 
 def children(pid):
@@ -216,5 +250,6 @@ CASES = [
     device_faults__seen_through_vouchsafed__keep_their_codes,
     teed__killed_while_vouchsafed_waits__the_next_one_answers, teed__away__is_named,
     tdx_event__measured_by_the_agent__in_rtmr3_and_in_the_log,
+    tdx_event__behind_firmware_s__eventlog_counts_from_there,
     native_kata__agent_forks_teed__confined_and_ends_with_it,
 ]
