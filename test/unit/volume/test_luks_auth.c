@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/unit/volume/header.h"
 
-#include "agent/base/enc.h"
+#include "agent/crypto/kdf.h"
 #include "mounts/volume/luks_auth.h"
 
 static void key_of(struct secret *s, const char *text)
@@ -66,6 +66,32 @@ TEST(luks_auth_check__short_key__authentic)
 	CHECK_INT(luks_auth_check(&h, &area, &key, &e), 0);
 	CHECK_ERR(luks_auth_check(&h, &area, &wrong, &e), ERR_VERIFY, e, "another key");
 	CHECK_INT(e.code, CODE_VOLUME_WRONG_KEY);
+}
+
+/* The derivation of doc/volumes.md, put together again: it is in volumes that exist. */
+TEST(luks_auth_begin__check_value__as_documented)
+{
+	static const char *const keys[] = { full_key, "hunter2" };
+
+	test_need_memlock(1 << 16);
+	for (int i = 0; i < 2; i++) {
+		cleanup_luks_header struct luks_header h = { 0 };
+		cleanup_secret struct secret key = { 0 };
+		struct view uuid, salt = { h.token.salt, LUKS_TOKEN_BYTES };
+		struct key32 root, k;
+		struct digest want;
+
+		key_of(&key, keys[i]);
+		make(&h, &key);
+		if (i == 0)
+			CHECK_INT(kdf_hkdf(&root, view_str(keys[i]), salt, "vouchsafe volume root 1", NULL), 0);
+		else
+			CHECK_INT(kdf_scrypt(&root, view_str(keys[i]), salt, NULL), 0);
+		CHECK_INT(kdf_hkdf(&k, (struct view){ root.b, 32 }, salt, "vouchsafe volume check 1", NULL), 0);
+		uuid = view_str(h.uuid);
+		CHECK_INT(hmac_sha256(&want, &k, &uuid, 1, NULL), 0);
+		CHECK(memcmp(want.b, h.token.check, 32) == 0);
+	}
 }
 
 TEST(luks_auth_check__another_key__wrong_key)

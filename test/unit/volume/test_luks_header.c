@@ -95,6 +95,7 @@ static const struct row {
 	{ "\"type\":\"luks1\"", "\"type\":\"none\"", 1, CODE_VOLUME_HEADER_KEYSLOT, "af is malformed" },
 	{ "\"offset\":\"32768\"", "\"offset\":\"0\"", 1, CODE_VOLUME_HEADER_KEYSLOT, "does not lie within" },
 	{ "\"offset\":\"32768\"", "\"offset\":\"16777216\"", 1, CODE_VOLUME_HEADER_KEYSLOT, "does not lie within" },
+	{ "\"offset\":\"32768\"", "\"offset\":\"16781312\"", 1, CODE_VOLUME_HEADER_KEYSLOT, "does not lie within" },
 	{ "\"offset\":\"32768\"", "\"offset\":\"16531456\"", 1, CODE_VOLUME_HEADER_KEYSLOT, "does not lie within" },
 	{ "\"offset\":\"32768\"", "\"offset\":\"999999999999999999\"", 1, CODE_VOLUME_HEADER_KEYSLOT, "does not lie within" },
 	{ "\"258048\"", "\"4096\"", 1, CODE_VOLUME_HEADER_KEYSLOT, "does not lie within" },
