@@ -176,7 +176,7 @@ def inspect__good_and_bad_configuration__is_told():
 
 # --- provisioning: the three outcomes -----------------------------------------------------------
 def provision__valid__is_bound_once_and_delivered():
-    for algorithm in ("sha256", "sha384", "sha512"):
+    for algorithm in ("sha256", "sha384", "sha512", "sm3"):
         for encode in (True, False):
             with guest() as w:
                 text = OWNER.replace("sha256", algorithm) + '"aa.toml" = ""\n'
@@ -212,7 +212,7 @@ def provision__malformed__is_refused_before_the_tpm_is_touched():
         ("x = \n", True, "initdata.syntax", 65, "line 1, column 5"),
         ("x = \n", False, "initdata.syntax", 65, "line 1, column 5"),
         (OWNER.replace("0.1.0", "0.2.0"), True, "initdata.version", 69, "0.2.0"),
-        (OWNER.replace("sha256", "sm3"), True, "initdata.algorithm", 69, "sm3"),
+        (OWNER.replace("sha256", "sm4"), True, "initdata.algorithm", 69, "sm4"),
         (OWNER + "x = 1\n", True, "initdata.schema", 65, "line 8"),
         ("AAAA", False, "initdata.encoding", 65, "gzip"),
         ("", False, "initdata.encoding", 65, "empty"),
