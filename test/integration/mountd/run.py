@@ -620,8 +620,8 @@ def native_kata__data_hub_starts_its_own_on_a_pair():
         wait_for("the hub", lambda: w.cdh_socket.exists())
         mine = [c for c in children(hub.pid) if "vouchsafe-mount" in pathlib.Path(f"/proc/{c}/comm").read_text()]
         assert len(mine) == 1, w.log("cdh")
-        s = status(mine[0])
-        assert int(s["CapEff"], 16) == 1 << 21 | 1 << 27 and s["Seccomp"].strip() == "2", s
+        wait_for("its confinement", lambda: status(mine[0])["Seccomp"].strip() == "2")
+        assert int(status(mine[0])["CapEff"], 16) == 1 << 21 | 1 << 27, status(mine[0])
         assert int(status(hub.pid)["CapEff"], 16) == 0
         d = box.disk()
         for key in (None, "kbs:///default/vol/key"):
