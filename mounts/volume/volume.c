@@ -442,7 +442,8 @@ int volume_list(struct buf *json, const struct volume_rules *rules, struct err *
 		return r;
 	buf_puts(json, "[");
 	for (size_t i = 0; i < all.n; i++) {
-		if (!all.p[i].open)
+		/* One that another hand closed is not open, whatever its record says. */
+		if (!all.p[i].open || !dm_exists(all.p[i].mapper))
 			continue;
 		buf_puts(json, any ? "," : "");
 		record_show(json, &all.p[i]);
