@@ -27,6 +27,7 @@ static struct {
 	size_t report_len; /* of the report that is made; 0: the kind's own */
 	const char *certs; /* NULL: no auxblob */
 	bool wrong_data, empty;
+	bool meddles; /* somebody writes while the report is read */
 	const char *generation; /* what stands there after our write; NULL: "1\n" */
 	/* A fault: errno at reading (or "mkdir", "rmdir", "inblob") that attribute, so many times. */
 	const char *at;
@@ -123,8 +124,16 @@ static const char *name_of(int fd)
 	return fd >= 0 && fd < (int)ARRAY_LEN(fake.names) ? fake.names[fd] : "";
 }
 
+static int folder_of(int fd);
+
 ssize_t read(int fd, void *p, size_t n)
 {
+	if (fake.meddles && strcmp(name_of(fd), "outblob") == 0) {
+		int item = folder_of(fd);
+
+		put_file(item, "generation", "2\n", 2);
+		(void)close(item);
+	}
 	return fault(name_of(fd)) ? -1 : syscall(SYS_read, fd, p, n);
 }
 

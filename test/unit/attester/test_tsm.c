@@ -155,6 +155,21 @@ TEST(tsm_quote__generation__only_1_is_ours)
 	}
 }
 
+TEST(tsm_quote__somebody_writes_while_the_report_is_read__interfered)
+{
+	struct tee_quote q = { 0 };
+	struct err e;
+
+	fake_begin();
+	fake.meddles = true;
+	CHECK_ERR(quote(&q, 3000, &e), ERR_DEVICE, e, "generation is 2, want 1");
+	CHECK_INT(e.code, CODE_TEE_INTERFERED);
+	CHECK_INT(fake.requests, TSM_TRIES);
+	CHECK(!q.report.p);
+	CHECK_INT(fake_left(), 0);
+	fake_end();
+}
+
 TEST(tsm_quote__report__empty_or_over_its_cap__refused)
 {
 	struct tee_quote q = { 0 };
