@@ -57,6 +57,15 @@ mkdir -p "$work/share/vm-run"
 cp "$script" "$work/share/vm-run/script"
 chmod 0755 "$work/share/vm-run/script"
 cp "$here/lab-pid1.sh" "$work/share/vm-run/pid1"
+if [ "$kernel" = backports ]; then
+	# configfs-tsm's fake provider, and a report for it to answer with.
+	"$here/faketsm/build.sh" "$VM" "$VM/lab/faketsm" || lack "faketsm.ko cannot be built here"
+	mkdir "$work/share/faketsm"
+	cp "$VM/lab/faketsm/faketsm.ko" "$work/share/faketsm/"
+	/usr/bin/python3 -B "$TOP/test/devices/keys.py" "$work/keys" --host-data "$(printf '%064d' 0)" \
+		--mrconfigid "$(printf '%096d' 0)" --report-version 3 >/dev/null
+	cp "$work/keys/snp.report" "$work/share/faketsm/"
+fi
 
 machine="-nodefaults -no-user-config -display none -no-reboot -M q35 -accel tcg,thread=multi -cpu $cpu -smp 1 -m $memory"
 blk() { # FILE SERIAL [OPTIONS]

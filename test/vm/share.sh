@@ -22,7 +22,7 @@ done
 find "$work" -name '*.d' -delete
 find "$work" -type f -size +4k -exec strip {} + 2>/dev/null || true
 for d in vm tools devices vectors trustee integration; do
-	[ ! -d "$TOP/test/$d" ] || cp -r "$TOP/test/$d" "$work/test/"
+	[ ! -d "$TOP/test/$d" ] || cp -rL "$TOP/test/$d" "$work/test/"
 done
 [ -z "${3:-}" ] || cp -r "$3/." "$work/"
 mkfs.erofs -d0 -T0 "$out" "$work" >/dev/null 2>&1
