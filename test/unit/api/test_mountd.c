@@ -228,14 +228,25 @@ static struct {
 	bool all, slow, fails;
 } saw;
 
+/* What one thread wrote before it, the other sees behind it: a socket says so to nobody. */
+static void meet(void)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+	(void)pthread_mutex_lock(&lock);
+	(void)pthread_mutex_unlock(&lock);
+}
+
 static int fake_open(void *ctx, const struct mountd_volume *v, const struct secret *key,
 		     struct deadline d, const struct mountd_progress *p, char **mapper, struct err *e)
 {
 	(void)ctx;
+	meet();
 	saw.opens++;
 	CHECK(deadline_left_ms(d) > 0 && deadline_left_ms(d) <= 50000);
 	(void)snprintf(saw.device, sizeof saw.device, "%s", v->device ?: "-");
 	saw.key_ok = key ? secret_eq(key, "a volume's key\n", 15) : v->keyed ? -1 : 2;
+	meet();
 	p->tell(p->ctx, "format", 0, 100);
 	p->tell(p->ctx, "mkfs", 100, 100);
 	if (saw.slow)
@@ -250,15 +261,18 @@ static int fake_close(void *ctx, const char *mapper, struct err *e)
 {
 	(void)ctx;
 	(void)e;
+	meet();
 	saw.closes++;
 	saw.all = !mapper;
 	(void)snprintf(saw.closed, sizeof saw.closed, "%s", mapper ?: "*");
+	meet();
 	return 0;
 }
 
 static int fake_list(void *ctx, struct buf *json, struct err *e)
 {
 	(void)ctx;
+	meet();
 	saw.lists++;
 	if (saw.fails)
 		return err_code(e, CODE_VOLUME_STATE, "no folder");
@@ -339,10 +353,12 @@ TEST(mountd_open__good__mapper_progress_and_key_arrive)
 	CHECK_INT(mountd_open(&l, &q.volume, &key, deadline_in(20000), &p, &mapper, &e), 0);
 	CHECK(strcmp(mapper, "caa-data") == 0);
 	CHECK_INT(steps, 2);
+	meet();
 	CHECK_INT(saw.key_ok, 1);
 	q.volume.keyed = false;
 	free(take(mapper));
 	CHECK_INT(mountd_open(&l, &q.volume, NULL, deadline_in(20000), NULL, &mapper, &e), 0);
+	meet();
 	CHECK_INT(saw.key_ok, 2);
 	down(&s);
 }
@@ -355,8 +371,10 @@ TEST(mountd__close_all_and_list__are_carried_out)
 	struct err e;
 
 	CHECK_INT(mountd_close(&l, "caa-data", deadline_in(20000), &e), 0);
+	meet();
 	CHECK(!saw.all && strcmp(saw.closed, "caa-data") == 0);
 	CHECK_INT(mountd_close(&l, NULL, deadline_in(20000), &e), 0);
+	meet();
 	CHECK(saw.all);
 	CHECK_INT(mountd_list(&l, &json, deadline_in(20000), &e), 0);
 	CHECK(strcmp(buf_str(&json), "[{\"mapper\":\"m\"}]") == 0);
@@ -375,6 +393,7 @@ TEST(mountd_open__failure__has_its_code_and_words_at_the_client)
 
 	make_key(&key);
 	saw.fails = true;
+	meet();
 	CHECK_ERR(mountd_open(&l, &q.volume, &key, deadline_in(20000), NULL, &mapper, &e), ERR_DENIED, e,
 		  "/dev/vdb holds ext4");
 	CHECK_INT(e.code, CODE_VOLUME_NOT_EMPTY);
@@ -398,9 +417,11 @@ TEST(mountd__wrong_uid__may_do_nothing_and_root_may_not_open)
 	CHECK_ERR(mountd_open(&l, &q.volume, &key, deadline_in(20000), NULL, &mapper, &e), ERR_DENIED, e,
 		  "may not ask");
 	CHECK_INT(e.code, CODE_VOLUME_PEER_DENIED);
+	meet();
 	CHECK_INT(saw.opens, 0);
 	r = mountd_close(&l, "m", deadline_in(20000), &e);
 	CHECK_INT(r, geteuid() == 0 ? 0 : -(int)ERR_DENIED);
+	meet();
 	CHECK_INT(saw.closes, geteuid() == 0);
 	down(&s);
 }
@@ -419,6 +440,7 @@ TEST(mountd__client_gone__what_it_asked_for_is_done)
 	(void)close(fds[0]);
 	(void)close(fds[1]);
 	down(&s);
+	meet();
 	CHECK_INT(saw.opens, 1);
 	CHECK_INT(s.r, -(int)ERR_NETWORK);
 	CHECK_INT(s.e.code, CODE_VOLUME_MOUNTD);
@@ -436,6 +458,7 @@ TEST(mountd_open__deadline__ends_the_wait)
 
 	make_key(&key);
 	saw.slow = true;
+	meet();
 	CHECK_ERR(mountd_open(&l, &q.volume, &key, deadline_in(150), NULL, &mapper, &e), ERR_TIMEOUT, e,
 		  "vouchsafe-mountd: nothing came in time");
 	CHECK_INT(e.code, CODE_VOLUME_DEADLINE);
@@ -460,6 +483,7 @@ TEST(mountd_open__key_of_a_bad_size__is_not_sent)
 	CHECK_ERR(mountd_open(&l, &q.volume, &key, deadline_in(1000), NULL, &mapper, &e), ERR_LIMIT, e,
 		  "key of 0 bytes");
 	down(&s);
+	meet();
 	CHECK_INT(saw.opens, 0);
 }
 
