@@ -208,8 +208,10 @@ static int run(const struct verify_args *a)
 	if (a->json)
 		buf_printf(&out, "],\"holds\":%s}\n", good ? "true" : "false");
 	else
-		buf_printf(&out, "\n%s\n", good ? "Everything that was checked holds." :
-						  "It does not hold: see the lines with \"bad\".");
+		buf_printf(&out, "\n%s\n",
+			   !good   ? "It does not hold: see the lines with \"bad\"." :
+			   a->root ? "Everything that was checked holds, under a TEST ROOT." :
+				     "Everything that was checked holds.");
 	if (buf_check(&out, "the findings", &e) < 0)
 		return cli_fail(&e, a->json);
 	return cli_print(&out) != 0 ? EXIT_SYSTEM : good ? EXIT_OK : EXIT_VERIFY;
