@@ -262,29 +262,36 @@ int uki_pcr11_phase(struct digest *pcr, enum hash_alg alg, const char *word, str
 	return measure(pcr, alg, view_str(word), e);
 }
 
-int uki_pcr4(struct digest *out, const struct uki *u, enum hash_alg alg, struct err *e)
+/* Extend with the Authenticode hash of an image. */
+static int measure_image(struct digest *pcr, const struct uki *u, enum hash_alg alg, struct err *e)
+{
+	struct digest d;
+	int r = uki_authenticode(&d, u, alg, e);
+
+	return r < 0 ? r : extend(pcr, alg, digest_view(&d), e);
+}
+
+int uki_pcr4(struct digest *out, const struct uki *u, enum hash_alg alg, bool kernel,
+	     struct err *e)
 {
 	static const uint8_t separator[4] = { 0 };
-	struct digest pcr = { .len = hash_len(alg) }, image, kernel;
+	struct digest pcr = { .len = hash_len(alg) };
 	struct uki inner;
 	int r = need_uki(u, e);
 
-	if (r == 0)
-		r = uki_authenticode(&image, u, alg, e);
-	if (r < 0)
-		return r;
-	r = uki_parse(&inner, u->part[UKI_LINUX], e);
-	if (r < 0)
-		return err_wrap(e, r, "kernel in section .linux");
-	r = uki_authenticode(&kernel, &inner, alg, e);
+	if (r == 0 && kernel) {
+		r = uki_parse(&inner, u->part[UKI_LINUX], e);
+		if (r < 0)
+			return err_wrap(e, r, "kernel in section .linux");
+	}
 	if (r == 0)
 		r = measure(&pcr, alg, view_str("Calling EFI Application from Boot Option"), e);
 	if (r == 0)
 		r = measure(&pcr, alg, (struct view){ separator, sizeof separator }, e);
 	if (r == 0)
-		r = extend(&pcr, alg, digest_view(&image), e);
-	if (r == 0)
-		r = extend(&pcr, alg, digest_view(&kernel), e);
+		r = measure_image(&pcr, u, alg, e);
+	if (r == 0 && kernel)
+		r = measure_image(&pcr, &inner, alg, e);
 	if (r == 0)
 		*out = pcr;
 	return r;

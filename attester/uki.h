@@ -8,7 +8,8 @@
  * Unified kernel images: a PE file whose sections are systemd-stub's, kernel, command line and
  * initrd. What a boot of one measures, from the file (prediction) and from the log (what happened).
  *
- *   PCR 4    the firmware: Authenticode hash of the UKI, then that of the kernel in .linux
+ *   PCR 4    the firmware: Authenticode hash of the UKI, then that of the kernel in .linux (unless
+ *            the stub keeps firmware from it: uki_pcr4())
  *   PCR 11   the stub, of each section it knows, in its own order: H(name with its NUL), H(content)
  *   PCR 12   the stub: a command line given from outside, credentials
  *
@@ -83,9 +84,16 @@ int uki_pcr11_phase(struct digest *pcr, enum hash_alg alg, const char *word,
 
 /*
  * PCR 4 after firmware of EDK2's kind started the UKI from a boot option: action, separator, the
- * UKI, the kernel in it. Errors: as uki_parse() for the kernel, ERR_UNSUPPORTED, ERR_CRYPTO.
+ * UKI, the kernel in it.
+ *
+ * kernel  whether firmware measures the kernel too. With Secure Boot off it does (seen: stub 252,
+ *         kernels 6.1 and 6.12). With it on, stub 252 answers firmware's question about the kernel
+ *         itself, and then firmware does not measure it (seen); for later stubs look at a log.
+ *
+ * Errors: as uki_parse() for the kernel, ERR_UNSUPPORTED, ERR_CRYPTO.
  */
-int uki_pcr4(struct digest *out, const struct uki *u, enum hash_alg alg, struct err *e) MUST_CHECK;
+int uki_pcr4(struct digest *out, const struct uki *u, enum hash_alg alg, bool kernel,
+	     struct err *e) MUST_CHECK;
 
 /* --- what a boot measured, from its log -------------------------------------------------------- */
 

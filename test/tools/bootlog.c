@@ -2,7 +2,7 @@
 /*
  * What the modules tcg2 and uki make of a file, for comparison with other programs.
  *   bootlog log tpm|ccel sha256|sha384|sm3 FILE   JSON: {"REGISTER": "value", …}
- *   bootlog pe sha256|sha384 FILE                 JSON: authenticode, pcr4, pcr11
+ *   bootlog pe sha256|sha384 FILE                 JSON: authenticode, pcr4, pcr4_without_kernel, pcr11
  * Prints "CODE: message" and exits 1 on an error.
  */
 #include "agent/base/enc.h"
@@ -56,8 +56,10 @@ static int print_pe(struct view file, enum hash_alg alg)
 	if (uki_parse(&u, file, &e) < 0 || uki_authenticode(&image, &u, alg, &e) < 0)
 		return fail(&e);
 	put("{", "authenticode", &image);
-	if (uki_pcr4(&pcr4, &u, alg, &e) == 0)
+	if (uki_pcr4(&pcr4, &u, alg, true, &e) == 0)
 		put(",", "pcr4", &pcr4);
+	if (uki_pcr4(&pcr4, &u, alg, false, &e) == 0)
+		put(",", "pcr4_without_kernel", &pcr4);
 	if (uki_pcr11(&pcr11, &u, alg, &e) == 0)
 		put(",", "pcr11", &pcr11);
 	puts("}");
