@@ -251,6 +251,21 @@ def container__runc__has_env_and_file(pod):
     container(pod, "runc")
 
 
+def engine(pod, name):
+    m = pod.up()
+    r = m.run("bash /opt/test/test/vm/guest/engine.sh", timeout=400, ENGINE=name, ENV_SEALED=pod.sealed["env"],
+              FILE_SEALED=pod.sealed["file"], ENV_SHA=sha(CANARY), FILE_SHA=sha(FILE_CANARY))
+    assert r.rc == 0 and "container-has-its-secrets" in r.out, (r, m.run(f"tail -5 /run/vm-engine-{name}/log").out)
+
+
+def engine__podman__has_env_and_file(pod):
+    engine(pod, "podman")
+
+
+def engine__containerd__has_env_and_file(pod):
+    engine(pod, "containerd")
+
+
 def volume__keyed_by_trustee__is_made_and_written(pod):
     m = pod.up()
     if m.run("test -x /usr/libexec/vouchsafe/vouchsafe-mountd").rc != 0:
@@ -499,6 +514,7 @@ CASES = (
     console__of_the_image__has_no_shell_and_no_reason,
     container__crun__has_env_and_file,
     container__runc__has_env_and_file,
+    *((engine__podman__has_env_and_file, engine__containerd__has_env_and_file) if FULL else ()),
     volume__keyed_by_trustee__is_made_and_written,
     sandboxes__as_run__no_capability_and_seccomp,
     memory_image__after_release__has_no_canary,

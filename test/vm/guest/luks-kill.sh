@@ -39,6 +39,7 @@ for i in 0 1; do
 		echo there >"$MP/x"
 		$T close-all || fail "$name" "close after step $n"
 		[ -z "$(left)" ] || fail "$name" "after step $n: left: $(left)"
+		echo "     $name: step $n ($(cut -d' ' -f1 /proc/uptime))"
 		n=$((n + step))
 	done
 	$T close-all
@@ -59,6 +60,7 @@ for verb in open close-all; do
 		opens key="$W/key" && [ "$(cat "$MP/x")" = kept ] || fail "$name" "after step $n: $(tail -n 1 "$W/err")"
 		$T close-all || fail "$name" "close after step $n"
 		[ -z "$(left)" ] || fail "$name" "after step $n: left: $(left)"
+		echo "     $name: step $n ($(cut -d' ' -f1 /proc/uptime))"
 		n=$((n + (step + 2) / 3))
 	done
 	$T close-all
