@@ -187,11 +187,13 @@ def command_verifies(s):
 
 def killed_at_random(s):
     """kill -9 over and over; each acknowledged event is in the log once, and PCR 15 follows."""
-    n, acknowledged = 0, []
-    for i in range(KILLS):
+    n, acknowledged, rounds = 0, [], 0
+    # On a busy machine a round may be over before its first event: then there are more of them.
+    while rounds < KILLS or (len(acknowledged) <= KILLS and rounds < 4 * KILLS):
+        rounds += 1
         p = subprocess.Popen(s.argv("count", n), stdout=subprocess.PIPE, text=True)
         first = p.stdout.readline()
-        need(first == "open\n", f"round {i}: {first}")
+        need(first == "open\n", f"round {rounds}: {first}")
         time.sleep(random.random() * 0.06)
         p.send_signal(signal.SIGKILL)
         lines = p.stdout.read().splitlines()
@@ -204,7 +206,7 @@ def killed_at_random(s):
     need(len(set(counted)) == len(counted), "an event is there twice")
     need(set(acknowledged) <= set(counted), "an acknowledged event is not there")
     extra = set(counted) - set(acknowledged)
-    need(len(extra) <= KILLS, f"{len(extra)} events that nobody sent")
+    need(len(extra) <= rounds, f"{len(extra)} events that nobody sent")
     need(counted == sorted(counted), "not in order")
     need(len(acknowledged) > KILLS, "too few events to mean anything")
     return f"{len(acknowledged)} acknowledged, {len(extra)} finished by recovery"
