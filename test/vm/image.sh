@@ -67,9 +67,13 @@ install_tree() {
 		systemd-pcrphase.service systemd-pcrphase-sysinit.service \
 		systemd-firstboot.service systemd-ask-password-wall.service systemd-ask-password-wall.path \
 		systemd-ask-password-console.service systemd-ask-password-console.path \
-		apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer; do
+		systemd-logind.service \
+		systemd-hwdb-update.service ldconfig.service systemd-journal-catalog-update.service systemd-update-done.service \
+		systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-pstore.service systemd-binfmt.service \
+		proc-sys-fs-binfmt_misc.automount apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer; do
 		ln -sf /dev/null "$tree/etc/systemd/system/$unit"
 	done
+	ln -sf /lib/systemd/system/multi-user.target "$tree/etc/systemd/system/default.target"
 	sed -i 's/^root:[^:]*:/root:!*:/' "$tree/etc/shadow"
 	# The root hash is read in the initramfs; this generator would wait for partitions by their ids.
 	mkdir -p "$tree/etc/systemd/system-generators"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# vm: -d 64 -T 600
+# vm: full -d 64 -T 600
 # Format, open, mkfs and mount a volume: vouchsafe against the bare programs with the same parameters.
 # Argument: rounds (3). Prints medians in ms.
 set -u

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# vm: -d 64 -T 900
+# vm: full -d 64 -T 900
 # kill -9 at steps all through opening and closing a volume: the next call needs no help, nothing of
 # the dead one stays, and data that were there are still there. Argument: take every STEPth (9).
 set -u
