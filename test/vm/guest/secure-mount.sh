@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# vm: -u -d 64 -d 400 -T 600
+# vm: -u -d 64 -d 400 -T 900
 # SecureMount with a real device mapper: vouchsafed and vouchsafe-mountd (development builds: a platform
 # of no hardware, keys out of a file in the place of Trustee) as kata-agent, the forwarder and a person
 # call them; kill -9 of both in the middle; keys searched for in memory.
