@@ -47,6 +47,10 @@ static void check_says(struct findings *f, const struct snp_report *r)
 		finding_add(f, "snp.version", FINDING_BAD,
 			    "report of version %u: Trustee takes %d to %d (older firmware)", r->version,
 			    SNP_VERSION_JUDGE, SNP_VERSION_MAX);
+	else if (r->generation == SNP_UNKNOWN)
+		finding_add(f, "snp.version", FINDING_BAD,
+			    "report of a processor of family 0x%02x, model 0x%02x: neither Milan, Genoa "
+			    "nor Turin", r->family, r->model);
 	else
 		finding_add(f, "snp.version", FINDING_OK, "report of version %u, processor %s",
 			    r->version, snp_generation_name(r->generation));
@@ -115,28 +119,38 @@ static int add_test(struct snp_chain *c, const struct x509_chain *test, struct e
 	return 0;
 }
 
-/* What came with the report is the host's, so it only counts where the root vouches for it. */
+/*
+ * What came with the report is the host's, so it only counts where the root vouches for it. But
+ * where it came Trustee takes nothing else: of ASKs the last, and each ARK must be the root's.
+ */
 static int add_supplied(struct snp_chain *c, const struct snp_certs *certs, struct err *e)
 {
-	const struct snp_cert *ask = snp_certs_find(certs, SNP_CERT_ASK);
-	const struct snp_cert *ark = snp_certs_find(certs, SNP_CERT_ARK);
-	struct x509_cert *cert;
-	int r;
+	struct x509_cert *ask = NULL, *cert;
+	int r = 0;
 
-	if (ask) {
-		r = x509_load_any(&cert, ask->data, e);
+	for (size_t i = 0; i < certs->n && r == 0; i++) {
+		enum snp_cert_type type = certs->cert[i].type;
+
+		if (type != SNP_CERT_ASK && type != SNP_CERT_ARK)
+			continue;
+		r = x509_load_any(&cert, certs->cert[i].data, e);
+		if (r == 0 && type == SNP_CERT_ASK) {
+			x509_free(ask);
+			ask = cert;
+		} else if (r == 0) {
+			r = x509_issued(cert, c->root, X509_AMD, e);
+			if (r == 0)
+				r = x509_issued(cert, cert, X509_AMD, e);
+			x509_free(cert);
+		}
 		if (r < 0)
-			return err_wrap(e, r, "the ASK that came with the report");
-		c->issuers[c->n_issuers++] = keep(c, cert);
+			r = err_wrap(e, r, "the %s that came with the report", snp_cert_name(type));
 	}
-	if (!ark)
-		return 0;
-	r = x509_load_any(&cert, ark->data, e);
-	if (r == 0) {
-		(void)keep(c, cert);
-		r = x509_issued(cert, c->root, X509_AMD, e);
+	if (ask) {
+		c->issuers[0] = keep(c, ask);
+		c->n_issuers = 1;
 	}
-	return r < 0 ? err_wrap(e, r, "the ARK that came with the report") : 0;
+	return r;
 }
 
 static int find_chain(struct snp_chain *c, struct err *e)

@@ -22,10 +22,13 @@ static void check_pcrs(struct findings *f, const struct evidence_tpm *t)
 	if (r == 0 && !covers)
 		r = err_set(&e, ERR_VERIFY, "the quote is not about these PCR values");
 	finding_of(f, "tpm.pcrs", r, &e, "the quote is about these 24 PCR values");
-	if (t->attest.n_selections != 1 || t->attest.pcr_hash != ALG_SHA256)
+	if (t->attest.pcr_hash != ALG_SHA256)
+		finding_add(f, "tpm.selection", FINDING_BAD,
+			    "the quote is about PCRs of algorithm 0x%04x, want SHA-256",
+			    t->attest.pcr_hash);
+	else if (t->attest.n_selections != 1)
 		finding_add(f, "tpm.selection", FINDING_WARN,
-			    "the quote selects %u banks, the first 0x%04x; want SHA-256 alone",
-			    t->attest.n_selections, t->attest.pcr_hash);
+			    "the quote selects %u banks, want SHA-256 alone", t->attest.n_selections);
 }
 
 void verify_tpm_quote(struct findings *f, const struct evidence_tpm *t, struct view ak,

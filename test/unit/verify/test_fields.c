@@ -108,6 +108,18 @@ TEST(verify_snp__one_field_wrong__turns_its_own_finding)
 	}
 }
 
+/* Also under a test's root, where no chain of AMD is looked for. */
+TEST(verify_snp__processor_unknown__is_bad_by_itself)
+{
+	cleanup_evidence struct evidence *ev = shared_evidence(E2E_SNP);
+	struct findings f;
+
+	ev->snp.generation = SNP_UNKNOWN;
+	judge_snp(&f, ev);
+	check_finding(&f, "snp.version", FINDING_BAD, "neither Milan, Genoa nor Turin");
+	check_finding(&f, "snp.chain", FINDING_BAD, "");
+}
+
 TEST(verify_snp__no_certificate__says_where_amd_has_it)
 {
 	cleanup_evidence struct evidence *ev = shared_evidence(E2E_SNP);
@@ -132,7 +144,7 @@ TEST(verify_snp__no_certificate__says_where_amd_has_it)
 }
 
 /* The host supplies ASK and ARK too; only AMD's count. */
-TEST(verify_snp__supplied_issuers__count_where_the_root_vouches_for_them)
+TEST(verify_snp__supplied_issuers__are_the_only_ones_and_the_root_must_vouch_for_them)
 {
 	cleanup_evidence struct evidence *ev = shared_evidence(E2E_SNP);
 	cleanup_buf struct buf ask = vector_bytes("agent/verify/roots/amd_genoa_ask.der");
@@ -148,10 +160,35 @@ TEST(verify_snp__supplied_issuers__count_where_the_root_vouches_for_them)
 	ev->certs.cert[2].data = buf_view(&other);
 	judge_snp(&f, ev);
 	check_finding(&f, "snp.chain", FINDING_BAD, "the ARK that came with the report");
+	/* Each of them, not the first alone; of ASKs the last. */
+	ev->certs.cert[3] = ev->certs.cert[2];
+	ev->certs.cert[2].data = buf_view(&ark);
+	ev->certs.n = 4;
+	judge_snp(&f, ev);
+	check_finding(&f, "snp.chain", FINDING_BAD, "the ARK that came with the report");
+	ev->certs.cert[3] = (struct snp_cert){ .type = SNP_CERT_ASK, .data = buf_view(&other) };
+	judge_snp(&f, ev);
+	check_finding(&f, "snp.chain", FINDING_BAD, "names another issuer");
+	/* What the root issued is no root. */
+	ev->certs.cert[2].data = buf_view(&ask);
+	ev->certs.n = 3;
+	judge_snp(&f, ev);
+	check_finding(&f, "snp.chain", FINDING_BAD, "the ARK that came with the report");
+	ev->certs.cert[2].data = buf_view(&ark);
+	ev->certs.n = 4;
+	ev->certs.cert[3] = ev->certs.cert[1];
+	ev->certs.cert[1].data = buf_view(&other);
+	judge_snp(&f, ev);
+	check_all_hold(&f, NULL);
+	ev->certs.cert[1].data = view_str("");
+	judge_snp(&f, ev);
+	check_finding(&f, "snp.chain", FINDING_BAD, "the ASK that came with the report");
+	/* Trustee does not fall back on its own, so it is said here. */
+	ev->certs.cert[1].data = buf_view(&ask);
 	ev->certs.n = 2;
 	ask.p[ask.len - 1] ^= 1;
 	judge_snp(&f, ev);
-	check_finding(&f, "snp.chain", FINDING_OK, "SEV-Genoa"); /* ours is there besides */
+	check_finding(&f, "snp.chain", FINDING_BAD, "");
 }
 
 TEST(verify_snp__reserved_byte__is_named_by_its_place)
@@ -335,4 +372,23 @@ TEST(verify__fields_of_report_data_and_initdata__are_cut_or_padded)
 	verify_evidence(&f, ev, &want);
 	check_finding(&f, "initdata", FINDING_BAD, "not the digest of this initdata");
 	check_finding(&f, "report-data", FINDING_BAD, "not what was expected");
+}
+
+/* Trustee's library knows no quote about a bank that it does not know; of others it would be a fault. */
+TEST(verify_tpm_quote__selection__is_of_sha256)
+{
+	cleanup_evidence struct evidence *ev =
+		shared_evidence("evidence/derived/tpm-evidence.json");
+	struct verify_want want = want_at(JUNE_2025);
+	struct findings f = { 0 };
+
+	verify_tpm(&f, ev, &want);
+	CHECK(finding_get(&f, "tpm.selection") == NULL);
+	ev->tpm.attest.n_selections = 2;
+	verify_tpm(&f, ev, &want);
+	check_finding(&f, "tpm.selection", FINDING_WARN, "2 banks");
+	f = (struct findings){ 0 };
+	ev->tpm.attest.pcr_hash = 0x0012;
+	verify_tpm(&f, ev, &want);
+	check_finding(&f, "tpm.selection", FINDING_BAD, "algorithm 0x0012");
 }
