@@ -25,8 +25,10 @@ bool record_name_ok(const char *mapper)
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+-";
 	size_t n = strlen(mapper);
 
-	return n >= 1 && n <= NAME_MAX_ && mapper[0] != '.' && mapper[0] != '-' &&
-	       strspn(mapper, letters) == n;
+	if (n < 1 || n > NAME_MAX_ || mapper[0] == '.' || mapper[0] == '-' || strspn(mapper, letters) != n)
+		return false;
+	/* Device mapper's own node, and what closing another volume would take away. */
+	return strcmp(mapper, "control") != 0 && (n < 4 || strcmp(mapper + n - 4, "_dif") != 0);
 }
 
 /* An error of base, in the room's own words. */
@@ -131,10 +133,12 @@ void records_tidy(const char *dir)
 	struct dirent *entry;
 
 	while (d && (entry = readdir(d))) {
-		const char *half = strstr(entry->d_name, SUFFIX ".");
+		size_t n = strlen(entry->d_name), more = strlen(SUFFIX ".") + 6;
+		const char *half = entry->d_name + (n > more ? n - more : 0);
 
-		/* fs_write()'s: NAME.json and six characters more. */
-		if (half && strlen(half) == strlen(SUFFIX ".") + 6)
+		/* fs_write()'s: NAME.json, a dot and six letters. The record of the name "x.json.a" is none. */
+		if (n > more && strncmp(half, SUFFIX ".", strlen(SUFFIX ".")) == 0 &&
+		    !strchr(half + strlen(SUFFIX "."), '.'))
 			(void)unlinkat(dirfd(d), entry->d_name, 0);
 	}
 }

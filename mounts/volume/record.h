@@ -53,7 +53,10 @@ int record_drop(const char *dir, const char *mapper, struct err *e) MUST_CHECK;
 /* Append one as volume_list() shows it. */
 void record_show(struct buf *json, const struct record *r);
 
-/* 1..123 of [A-Za-z0-9_.+-], not first '.' or '-': a mapper's name, and a file's. */
+/*
+ * 1..123 of [A-Za-z0-9_.+-], not first '.' or '-': a mapper's name, and a file's. Not "control", and
+ * none that ends in "_dif", as dm-integrity's mapping below a volume does.
+ */
 bool record_name_ok(const char *mapper);
 
 /* "ext4", "xfs". */

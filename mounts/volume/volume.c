@@ -283,6 +283,7 @@ static int carry_out(struct job *j, enum device_state state, struct err *e)
 static int open_new(struct job *j, const struct records *all, struct err *e)
 {
 	enum device_state state = STATE_EMPTY;
+	char below[VOLUME_MAPPER_MAX + 1];
 	int r = device_free(&j->device, e);
 
 	if (r < 0)
@@ -291,7 +292,8 @@ static int open_new(struct job *j, const struct records *all, struct err *e)
 		if (strcmp(all->p[i].mapper, j->record.mapper) == 0)
 			return err_code(e, CODE_VOLUME_BUSY, "mapper name %s is taken by the volume on %s",
 					j->record.mapper, all->p[i].device);
-	if (dm_exists(j->record.mapper))
+	(void)snprintf(below, sizeof below, "%.*s_dif", VOLUME_MAPPER_MAX - 4, j->record.mapper);
+	if (dm_exists(j->record.mapper) || dm_exists(below))
 		return err_code(e, CODE_VOLUME_BUSY, "mapper name %s is taken", j->record.mapper);
 	r = place_check(j->record.mount_point, j->record.target, e);
 	if (r == 0)

@@ -142,6 +142,26 @@ TEST(record__written__read_again_oldest_first)
 	(void)dir;
 }
 
+TEST(records_tidy__halves_of_records__only_those_go)
+{
+	static const struct {
+		const char *name;
+		bool stays;
+	} files[] = {
+		{ "a.json", true },          { "x.json.a.json", true },
+		{ "x.json.abcdef.json", true }, { "lock", true },
+		{ "a.json.abCD12", false },  { "x.json.abcdef.json.abCD12", false },
+	};
+	int dir = tmpdir_make();
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		tmpdir_put(dir, files[i].name, "x");
+	records_tidy(tmpdir_path);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		if ((faccessat(dir, files[i].name, F_OK, 0) == 0) != files[i].stays)
+			test_fail(__FILE__, __LINE__, "%s %s", files[i].name, files[i].stays ? "went" : "stayed");
+}
+
 TEST(record__malformed_or_renamed__refused)
 {
 	cleanup_records struct records all = { 0 };
@@ -184,6 +204,8 @@ TEST(record_name_ok__names__letters_only)
 	CHECK(!record_name_ok("a/b"));
 	CHECK(!record_name_ok("../x"));
 	CHECK(!record_name_ok("a b"));
+	CHECK(!record_name_ok("control") && record_name_ok("control2"));
+	CHECK(!record_name_ok("a_dif") && !record_name_ok("_dif") && record_name_ok("dif") && record_name_ok("a_dif2"));
 	for (size_t i = 0; i < 123; i++)
 		longest[i] = 'a';
 	CHECK(record_name_ok(longest));
