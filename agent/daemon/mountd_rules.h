@@ -10,7 +10,7 @@
  * an error: it might have come from the host.
  *
  *   [volumes]
- *   devices = ["/dev/vd*"]               what may be opened; links count by where they lead to
+ *   devices = ["/dev/vd*"]               what may be opened; a link counts by its name too
  *   mount_prefixes = ["/run/x"]          where it may be mounted: these folders and below
  *   tagged_only = true                   no keyed volumes that another program made; default false
  */

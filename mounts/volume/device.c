@@ -70,6 +70,9 @@ static int follow(char out[DEVICE_PATH], const char *path, struct err *e)
 
 	if (strncmp(path, "/dev/", 5) != 0)
 		return err_code(e, CODE_VOLUME_NOT_ALLOWED, "%.100s: is not below /dev", path);
+	/* The rules are held against the words of it too: "/dev/disk/by-id/../../sda" has the wrong ones. */
+	if (strstr(path, "/../"))
+		return err_code(e, CODE_VOLUME_NOT_ALLOWED, "%.100s: has a .. in it", path);
 	real = realpath(path, NULL);
 	if (!real)
 		return err_code(e, CODE_VOLUME_DEVICE_MISSING, "%.100s: %s", path, strerrorname_np(errno));

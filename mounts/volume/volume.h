@@ -48,8 +48,8 @@ struct volume_spec {
  * Measured rules of mountd: what it may touch.
  *
  * devices         paths; one that ends in '*' allows what begins with the rest: "/dev/vd*",
- *                 "/dev/disk/by-id/data". The caller's path or the kernel's own name for the device
- *                 (/dev/DEVNAME) must match. n 0: any block device below /dev
+ *                 "/dev/disk/by-id/data". The caller's path, which has no "..", or what it leads to
+ *                 (with major, minor: /dev/DEVNAME) must match. n 0: any block device below /dev
  * mount_prefixes  folders, whole path components: a mount point is one of them or below. n 0: any
  * state_dir       memory-backed folder, made when missing: a record a volume, and the lock
  * tagged_only     refuse keyed volumes whose header carries no tag of ours (made by cryptsetup)

@@ -190,3 +190,19 @@ TEST(device_allowed__rules__exact_or_prefix)
 	r.n_devices = 0;
 	CHECK(device_allowed(&r, "/dev/sda"));
 }
+
+TEST(device_open__allowed_folder_and_out_of_it__refused)
+{
+	const char *const rules[] = { "/dev/pts/*" };
+	const struct volume_rules r = { .devices = rules, .n_devices = 1 };
+	char out[] = "/dev/pts/../null", null[] = "/dev/null";
+	struct volume_spec s = { .device = out };
+	cleanup_device struct device d = DEVICE_NONE;
+	struct err e = { 0 };
+
+	CHECK_INT(device_open(&d, &r, &s, &e), -(int)ERR_DENIED);
+	CHECK_INT(e.code, CODE_VOLUME_NOT_ALLOWED);
+	s.device = null;
+	CHECK_INT(device_open(&d, &r, &s, &e), -(int)ERR_DENIED);
+	CHECK_INT(e.code, CODE_VOLUME_NOT_ALLOWED);
+}
