@@ -12,7 +12,7 @@ struct option_list {
 };
 
 static const struct option_list lists[] = {
-	[VOLUME_EXT4] = { "bCEgGiIJLmMNOTU", "DFjKqv", { "device", "offset" }, "JE" },
+	[VOLUME_EXT4] = { "bCEgGiIJLmMNOTU", "DFjKqv", { "device", "offset", "journal_dev" }, "JEO" },
 	[VOLUME_XFS] = { "bdilmnsL", "fKq", { "name", "file", "dev" }, "dl" },
 };
 

@@ -65,6 +65,7 @@ TEST(mkfs_check__what_reaches_elsewhere_or_makes_nothing__refused)
 		{ VOLUME_EXT4, "-J device=/dev/vda", "device" },
 		{ VOLUME_EXT4, "-Jdevice=/dev/vda", "device" },
 		{ VOLUME_EXT4, "-E offset=4096", "offset" },
+		{ VOLUME_EXT4, "-O extent,journal_dev", "journal_dev" },
 		{ VOLUME_EXT4, "-E", "lacks its value" },
 		{ VOLUME_EXT4, "-m -F", "lacks its value" },
 		{ VOLUME_XFS, "-N", "not accepted" },
