@@ -275,7 +275,7 @@ TEST(isolated_check_parsed__one_field_wrong__is_nonsense)
 				       good_parsed(), good_parsed(), good_parsed(), good_parsed() };
 	struct err e;
 
-	r[0].alg = HASH_SHA512 + 1;
+	r[0].alg = HASH_SM3 + 1;
 	r[1].alg = UINT32_MAX;
 	r[2].file_len[DELIVER_CDH] = 1;
 	r[3].file_len[DELIVER_POLICY] = SIZE_MAX - 3;
