@@ -328,17 +328,20 @@ void verify_snp(struct findings *f, const struct snp_report *r, const struct snp
 		struct view vek, const struct verify_want *want)
 {
 	cleanup_chain struct snp_chain c = { 0 };
+	const struct snp_cert *own = NULL;
 	struct x509_cert *cert;
 	struct err e;
 	int res;
 
 	check_says(f, r);
-	for (size_t i = 0; i < certs->n && vek.len == 0; i++)
+	for (size_t i = 0; i < certs->n && !own; i++)
 		if (certs->cert[i].type == SNP_CERT_VCEK || certs->cert[i].type == SNP_CERT_VLEK)
-			vek = certs->cert[i].data;
-	if (vek.len == 0)
+			own = &certs->cert[i];
+	if (own)
+		vek = own->data;
+	else if (vek.len == 0)
 		vek = want->vek;
-	if (vek.len == 0) {
+	if (!own && vek.len == 0) {
 		no_key(f, r);
 		return;
 	}

@@ -143,6 +143,23 @@ TEST(verify_snp__no_certificate__says_where_amd_has_it)
 	check_finding(&f, "snp.chain", FINDING_BAD, "not the DER");
 }
 
+/* As Trustee: a good one behind it does not help. */
+TEST(verify_snp__first_certificate_of_the_key__is_the_one)
+{
+	cleanup_evidence struct evidence *ev = shared_evidence(E2E_SNP);
+	struct findings f;
+
+	ev->certs.cert[1] = ev->certs.cert[0];
+	ev->certs.cert[0].data = view_str("");
+	ev->certs.n = 2;
+	judge_snp(&f, ev);
+	check_finding(&f, "snp.chain", FINDING_BAD, "the key's certificate");
+	ev->certs.cert[0] = ev->certs.cert[1];
+	ev->certs.cert[1].data = view_str("");
+	judge_snp(&f, ev);
+	check_all_hold(&f, NULL);
+}
+
 /* The host supplies ASK and ARK too; only AMD's count. */
 TEST(verify_snp__supplied_issuers__are_the_only_ones_and_the_root_must_vouch_for_them)
 {
