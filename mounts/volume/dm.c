@@ -14,15 +14,20 @@ static int ask(unsigned long what, const char *name)
 	cleanup_close int fd = open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
 	struct dm_ioctl d = { .version = { 4, 0, 0 }, .data_size = sizeof d, .data_start = sizeof d };
 
-	if (fd < 0 || strlen(name) >= sizeof d.name)
+	if (fd < 0)
 		return -1;
+	if (strlen(name) >= sizeof d.name) {
+		errno = ENXIO;
+		return -1;
+	}
 	memcpy(d.name, name, strlen(name));
 	return ioctl(fd, what, &d);
 }
 
 bool dm_exists(const char *name)
 {
-	return ask(DM_DEV_STATUS, name) == 0;
+	/* Where nobody could be asked: what is taken for gone is forgotten, and stays mapped. */
+	return ask(DM_DEV_STATUS, name) == 0 || errno == EMFILE || errno == ENFILE || errno == ENOMEM;
 }
 
 int dm_remove(const char *name, struct err *e)

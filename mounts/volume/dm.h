@@ -12,7 +12,10 @@
  * the same.
  */
 
-/* Is there a mapping of that name, in whatever state? False where there is no device mapper. */
+/*
+ * Is there a mapping of that name, in whatever state? False where there is no device mapper; true
+ * where descriptors or memory are too few to ask.
+ */
 bool dm_exists(const char *name);
 
 /*

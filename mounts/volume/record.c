@@ -96,17 +96,21 @@ static bool parse(struct record *out, const struct json *v)
 	return true;
 }
 
+/* -ERR_NOTFOUND without a word where it is gone. */
 static int read_one(struct record *out, const char *dir, const char *name, struct err *e)
 {
 	cleanup_buf struct buf text = BUF_MAX(RECORD_MAX);
 	cleanup_json struct json *doc = NULL;
 	cleanup_free char *path = NULL;
 	struct err why = { 0 };
+	int r;
 
 	if (asprintf(&path, "%s/%s", dir, name) < 0)
 		return err_set(e, ERR_NOMEM, "no memory for a path");
-	if (fs_read(&text, path, RECORD_MAX, &why) < 0 ||
-	    json_parse(&doc, buf_view(&text), RECORD_MAX, &why) < 0)
+	r = fs_read(&text, path, RECORD_MAX, &why);
+	if (r == -(int)ERR_NOTFOUND)
+		return r;
+	if (r < 0 || json_parse(&doc, buf_view(&text), RECORD_MAX, &why) < 0)
 		return state(e, &why);
 	if (!parse(out, doc) || strlen(name) != strlen(out->mapper) + strlen(SUFFIX) ||
 	    strncmp(name, out->mapper, strlen(out->mapper)) != 0)
@@ -167,6 +171,9 @@ int records_load(struct records *out, const char *dir, struct err *e)
 		if (all.n == RECORDS_MAX)
 			return err_code(e, CODE_VOLUME_STATE, "%s: over %d records", dir, RECORDS_MAX);
 		r = read_one(&all.p[all.n], dir, entry->d_name, e);
+		/* Who only lists takes no lock: it was closed meanwhile. */
+		if (r == -(int)ERR_NOTFOUND)
+			continue;
 		if (r < 0)
 			return r;
 		all.n++;

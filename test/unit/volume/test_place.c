@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "mounts/volume/dm.h"
 #include "mounts/volume/place.h"
 #include "mounts/volume/record.h"
 #include "test/unit/mounts/tmpdir.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 static void in_tmpdir(char out[PLACE_PATH], const char *name)
 {
@@ -160,6 +165,43 @@ TEST(records_tidy__halves_of_records__only_those_go)
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
 		if ((faccessat(dir, files[i].name, F_OK, 0) == 0) != files[i].stays)
 			test_fail(__FILE__, __LINE__, "%s %s", files[i].name, files[i].stays ? "went" : "stayed");
+}
+
+/* Listing takes no lock. */
+TEST(records_load__one_dropped_meanwhile__left_out)
+{
+	struct record r = { .mapper = "a", .device = "/dev/vdb", .mount_point = "/m" };
+	struct err e = { 0 };
+	int dir = tmpdir_make();
+	pid_t pid;
+
+	CHECK_INT(record_put(tmpdir_path, &r, &e), 0);
+	CHECK(renameat(dir, "a.json", dir, "kept") == 0);
+	pid = fork();
+	if (pid == 0) {
+		while (linkat(dir, "kept", dir, "a.json", 0) == 0 && unlinkat(dir, "a.json", 0) == 0)
+			;
+		_exit(1);
+	}
+	CHECK(pid > 0);
+	for (int i = 0; i < 3000; i++) {
+		cleanup_records struct records all = { 0 };
+
+		if (records_load(&all, tmpdir_path, &e) < 0)
+			test_fail(__FILE__, __LINE__, "load %d: %s", i, e.msg);
+	}
+	CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+}
+
+TEST(dm_exists__no_descriptor_left__taken_to_be_there)
+{
+	struct rlimit limit;
+
+	CHECK(!dm_exists("nobody-made-this"));
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = 0;
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	CHECK(dm_exists("nobody-made-this"));
 }
 
 TEST(record__malformed_or_renamed__refused)
