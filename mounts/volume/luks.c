@@ -187,17 +187,37 @@ void luks_free(struct luks *l)
 	free(l);
 }
 
+/*
+ * Told a name alone, the library would take the header from the disk below, which is the host's. It gets
+ * an empty one, and goes by the mapping's UUID.
+ */
+static int deactivate(struct luks *l, const char *name)
+{
+	cleanup_close int image = luks_image(NULL);
+	char path[32];
+	int r;
+
+	if (image < 0)
+		return -ENOMEM;
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", image);
+	crypt_set_log_callback(NULL, hear, l);
+	r = crypt_init_by_name_and_header(&l->cd, name, path);
+	if (r == 0)
+		r = crypt_deactivate_by_name(l->cd, name, 0);
+	crypt_free(l->cd);
+	l->cd = NULL;
+	crypt_set_log_callback(NULL, hear, NULL);
+	return r;
+}
+
 int luks_close(const char *name, struct err *e)
 {
 	char below[VOLUME_MAPPER_MAX + 1];
 	struct luks l = { 0 };
 	int r = 0;
 
-	if (dm_exists(name)) {
-		crypt_set_log_callback(NULL, hear, &l);
-		r = crypt_deactivate_by_name(NULL, name, 0);
-		crypt_set_log_callback(NULL, hear, NULL);
-	}
+	if (dm_exists(name))
+		r = deactivate(&l, name);
 	if (r == -EBUSY)
 		return failed(&l, r, name, e);
 	/* Half made, the library does not know it; dm-integrity's may be there alone. */

@@ -192,16 +192,18 @@ int place_remove(const char *path, const char *mapper, enum volume_target target
 {
 	const char *name = NULL;
 	cleanup_close int fd = -1;
+	char via[PLACE_PATH + 32];
 
 	if (!place_has(path, mapper, target))
 		return 0;
-	if (target == VOLUME_DEVICE) {
-		fd = open_parent(path, &name, e);
-		if (fd < 0)
-			return fd;
+	fd = open_parent(path, &name, e);
+	if (fd < 0)
+		return fd;
+	if (target == VOLUME_DEVICE)
 		return unlinkat(fd, name, 0) < 0 ? cannot(path, errno, e) : 0;
-	}
-	if (umount2(path, UMOUNT_NOFOLLOW) == 0)
+	/* By the folder above: a descriptor of the mount would keep it, a path may have a new symlink in it. */
+	(void)snprintf(via, sizeof via, "/proc/self/fd/%d/%s", fd, name);
+	if (umount2(via, UMOUNT_NOFOLLOW) == 0)
 		return 0;
 	return err_code(e, errno == EBUSY ? CODE_VOLUME_BUSY : CODE_VOLUME_MOUNT, "unmount %.200s: %s", path,
 			strerrorname_np(errno));
