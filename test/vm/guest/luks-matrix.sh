@@ -200,7 +200,7 @@ wipe "$SMALL"
 if vol open device="$SMALL" key="$W/full" integrity=1 mount="$MP" mapper=vt; then
 	head -c 8000000 /dev/urandom >"$MP/data"
 	vol close mapper=vt
-	dd if=/dev/urandom of="$SMALL" bs=1M seek=22 count=20 conv=notrunc,fsync 2>/dev/null
+	dd if=/dev/urandom of="$SMALL" bs=1M seek=24 count=38 conv=notrunc,fsync 2>/dev/null
 	if vol open device="$SMALL" key="$W/full" integrity=1 mount="$MP" mapper=vt; then
 		cat "$MP/data" >/dev/null 2>&1 && fail flipped_is_an_error "read without one" || pass flipped_is_an_error
 		vol close mapper=vt
