@@ -35,7 +35,10 @@ install_tree() {
 		{ tail -n 20 "$out/install.log" >&2; exit 1; }
 	rm -rf "$tree/usr/share/man" "$tree/usr/share/doc"
 	cp -r "$here/image/common/." "$tree/"
-	case $profile in pod) ;; *)
+	case $profile in
+	# Only a script of xfsprogs' would want it.
+	pod) rm -rf "$tree"/usr/lib/python3* "$tree"/usr/bin/python3* "$tree"/usr/share/python3 ;;
+	*)
 		cp -r "$here/image/test/." "$tree/"
 		mkdir -p "$tree/usr/lib/vm-test" "$tree/opt/test"
 		cp "$here/guest_agent.py" "$tree/usr/lib/vm-test/"
