@@ -2,11 +2,6 @@
 #include "agent/crypto/pubkey.h"
 #include "test/unit/crypto/vector.h"
 
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/param_build.h>
-#include <openssl/x509.h>
-
 struct signed_vector {
 	struct buf n, spki, message, signature;
 };
@@ -44,56 +39,6 @@ TEST(pubkey_rsa_spki__own_vector__is_the_same_der)
 	CHECK_INT(pubkey_rsa_spki(&zero, buf_view(&v.n), 0, &e), 0);
 	CHECK(view_eq(buf_view(&zero), buf_view(&v.spki)));
 	done(&v);
-}
-
-/* libcrypto's own encoding of the same numbers. */
-static void by_libcrypto(struct buf *der, struct view n, uint32_t e)
-{
-	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-	OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
-	BIGNUM *bn = BN_bin2bn(n.p, (int)n.len, NULL);
-	EVP_PKEY *pkey = NULL;
-	OSSL_PARAM *params;
-	uint8_t *p = NULL;
-	int len;
-
-	CHECK(OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, bn) == 1);
-	CHECK(OSSL_PARAM_BLD_push_uint(bld, OSSL_PKEY_PARAM_RSA_E, e) == 1);
-	params = OSSL_PARAM_BLD_to_param(bld);
-	CHECK(EVP_PKEY_fromdata_init(ctx) == 1);
-	CHECK(EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) == 1);
-	len = i2d_PUBKEY(pkey, &p);
-	CHECK(len > 0);
-	buf_put(der, p, (size_t)len);
-	OPENSSL_free(p);
-	EVP_PKEY_free(pkey);
-	OSSL_PARAM_free(params);
-	OSSL_PARAM_BLD_free(bld);
-	BN_free(bn);
-	EVP_PKEY_CTX_free(ctx);
-}
-
-TEST(pubkey_rsa_spki__every_length_and_sign__is_what_libcrypto_writes)
-{
-	static const size_t sizes[] = { 256, 257, 383, 384, 512, 1023, 1024 };
-	static const uint8_t first[] = { 0x01, 0x7f, 0x80, 0xff };
-	static const uint32_t exponents[] = { 3, 17, 127, 129, 255, 257, 32769, 65535, 65537, 0x800001,
-					      0x7fffffff, 0x80000001, 0xffffffff };
-	static uint8_t n[1024];
-
-	for (size_t i = 0; i < sizeof n; i++)
-		n[i] = (uint8_t)(i * 31 + 1) | 1;
-	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
-		for (size_t k = 0; k < ARRAY_LEN(first); k++)
-			for (size_t m = 0; m < ARRAY_LEN(exponents); m++) {
-				cleanup_buf struct buf ours = BUF_MAX(4096), theirs = BUF_MAX(4096);
-				const struct view modulus = { n, sizes[i] };
-
-				n[0] = first[k];
-				CHECK_INT(pubkey_rsa_spki(&ours, modulus, exponents[m], NULL), 0);
-				by_libcrypto(&theirs, modulus, exponents[m]);
-				CHECK(view_eq(buf_view(&ours), buf_view(&theirs)));
-			}
 }
 
 TEST(pubkey_rsa_spki__no_room__is_a_limit)
