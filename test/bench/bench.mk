@@ -15,5 +15,5 @@ $(B)/bench/evidence: $(B)/test/bench/evidence.o $(call archives_of,$(needs_attes
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_attester)) -o $@
 
-bench: all dev $(bench_tools)
+bench: all dev $(bench_tools) $(B)/tools/volume_tool
 	test/bench/run.sh $(B)

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import shutil
 import socket
 import statistics
@@ -25,7 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
 from world import TOP, World, free_port_pair, wait_for  # noqa: E402
 
-PROGRAMS = ("vouchsafed", "vouchsafe", "vouchsafe-oci")
+PROGRAMS = ("vouchsafed", "vouchsafe", "vouchsafe-oci", "vouchsafe-rest", "vouchsafe-teed", "vouchsafe-mountd")
 KIB, MIB = 1024, 1024 * 1024
 N = 50
 CALLERS = 8
@@ -507,6 +508,37 @@ def passing(b, t):
     t.notes.append(f"passed on: medians of {count} each, in turn")
 
 
+def volumes(b, t):
+    """Format, open, mkfs and mount in a guest with device mapper, against the bare programs there."""
+    tool = b.build / "tools/volume_tool"
+    if not tool.exists():
+        raise Missing("tools/volume_tool is not built")
+    r = subprocess.run([TOP / "test/vm/run.sh", "-b", b.build, "-d", "64", "-T", "900", TOP / "test/vm/guest/luks-bench.sh",
+                        "1" if b.quick else "5"], capture_output=True, text=True, errors="replace")
+    if r.returncode == 77:
+        raise Missing(next((line for line in r.stdout.splitlines() if line.startswith("skip")), "no guest"))
+    rows = re.findall(r"integrity=(\d): new volume bare (\d+) ms, vouchsafe (\d+) ms; "
+                      r"opened again bare (\d+) ms, vouchsafe (\d+) ms", r.stdout)
+    if len(rows) != 2:
+        raise RuntimeError(f"the guest gave {len(rows)} of 2 lines (exit {r.returncode}): {r.stdout[-600:]}")
+    for integrity, *medians in rows:
+        new, ours_new, again, ours_again = map(int, medians)
+        what = "volume of 64 MiB" + (", dm-integrity" if integrity == "1" else "")
+        t.add(f"{what}: format, open, mkfs.ext4, mount", f"{ours_new} ms", f"{new} ms", against(ours_new, new, "ms"))
+        t.add(f"{what}: open again, mount", f"{ours_again} ms", f"{again} ms", against(ours_again, again, "ms"))
+    t.notes.append("volumes: a guest in software emulation; floor: cryptsetup, mkfs.ext4 and mount with the same parameters")
+
+
+def boot(b, t):
+    """The phases that the last make vm-test of this tree measured."""
+    f = b.build / "vm/phases.json"
+    if not f.exists():
+        raise Missing("no make vm-test has run here")
+    for phase, seconds in json.loads(f.read_text()).items():
+        t.add(f"pod VM, from kernel start: {phase}", f"{seconds:.1f} s")
+    t.notes.append("pod VM: QEMU in software emulation, OVMF, swtpm; as the last make vm-test saw it")
+
+
 def units(b, t):
     files = sorted((TOP / "systemd").glob("*.service"))
     if not files:
@@ -550,8 +582,9 @@ def main():
     sections = (("cold start to first secret", cold), ("warm UnsealSecret", warm),
                 ("REST and 200 parallel unseals", apis), (f"{N} sealed secrets", many), ("CPU per attestation", cpu), ("evidence over the bare device calls", evidence), ("policy denied", denied),
                 ("memory", memory), ("sizes", sizes), ("shared libraries", libraries),
-                ("a call that vouchsafe-oci passes on", passing), ("systemd-analyze security", units))
-    alone = (sizes, libraries, units)
+                ("a call that vouchsafe-oci passes on", passing), ("systemd-analyze security", units),
+                ("volumes over the bare programs", volumes), ("boot to first secret", boot))
+    alone = (sizes, libraries, units, volumes, boot)
     with World(a.build, keep=a.keep) as w:
         b = Bench(w, a.build, tools, a.quick)
         ready = None
