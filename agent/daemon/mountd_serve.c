@@ -84,20 +84,62 @@ struct loop {
 	const struct mountd_source *source;
 	const struct volume_rules *rules;
 	unsigned children;
+	pid_t recovering; /* one of them, or 0 */
 	bool ends;
 	int64_t quiet_since;
 };
 
+/* In a child. The rest of what it inherits is close-on-exec and of no use to it. */
+static void let_go(const struct loop *l)
+{
+	if (l->source->listen_fd >= 0)
+		(void)close(l->source->listen_fd);
+	if (l->source->pair_fd >= 0)
+		(void)close(l->source->pair_fd);
+	(void)close(l->source->signals);
+}
+
+/* What a killed process left mapped does not wait for the next request. */
+static void recover(struct loop *l)
+{
+	struct err e;
+	pid_t pid;
+
+	if (l->recovering > 0 || !volume_half_done(l->rules))
+		return;
+	pid = fork();
+	if (pid == 0) {
+		let_go(l);
+		if (volume_recover(l->rules, &e) < 0)
+			log_err(LOG_LEVEL_WARN, "what a killed process left stays", &e);
+		else
+			log_info("what a killed process left is undone", "pid=%d", (int)getpid());
+		_exit(0);
+	}
+	if (pid > 0) {
+		l->recovering = pid;
+		l->children++;
+	}
+}
+
 static void reap(struct loop *l)
 {
+	bool died = false;
 	int status;
+	pid_t pid;
 
-	while (l->children > 0 && waitpid(-1, &status, WNOHANG) > 0) {
+	while (l->children > 0 && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		l->children--;
 		l->quiet_since = clock_boot_ms();
 		if (WIFSIGNALED(status))
 			log_error("a request's process died", "signal=%d", WTERMSIG(status));
+		/* Not again for one that was recovering: that might never end. */
+		died = died || (WIFSIGNALED(status) && pid != l->recovering);
+		if (pid == l->recovering)
+			l->recovering = 0;
 	}
+	if (died)
+		recover(l);
 }
 
 static void take_signals(struct loop *l)
@@ -133,12 +175,7 @@ static void begin(struct loop *l, int fd)
 	}
 	pid = fork();
 	if (pid == 0) {
-		/* The rest of what it inherits is close-on-exec and of no use to it. */
-		if (l->source->listen_fd >= 0)
-			(void)close(l->source->listen_fd);
-		if (l->source->pair_fd >= 0)
-			(void)close(l->source->pair_fd);
-		(void)close(l->source->signals);
+		let_go(l);
 		serve_one(fd, l->rules);
 		_exit(0);
 	}
@@ -177,7 +214,8 @@ static bool may_rest(struct loop *l)
 	cleanup_buf struct buf json = BUF_MAX(LIST_MAX);
 	struct err e;
 
-	return volume_list(&json, l->rules, &e) == 0 && strcmp(buf_str(&json), "[]") == 0;
+	return volume_list(&json, l->rules, &e) == 0 && strcmp(buf_str(&json), "[]") == 0 &&
+	       !volume_half_done(l->rules);
 }
 
 static int wait_ms(const struct loop *l)
@@ -198,6 +236,7 @@ int mountd_loop(const struct mountd_source *s, const struct volume_rules *rules,
 		{ .fd = s->pair_fd >= 0 ? s->pair_fd : s->listen_fd, .events = POLLIN },
 	};
 
+	recover(&l);
 	while (!l.ends) {
 		int n = poll(p, 2, wait_ms(&l));
 		int r = 0;
@@ -207,6 +246,7 @@ int mountd_loop(const struct mountd_source *s, const struct volume_rules *rules,
 		if (n == 0) {
 			if (may_rest(&l))
 				break;
+			recover(&l);
 			l.quiet_since = clock_boot_ms();
 			continue;
 		}

@@ -434,6 +434,33 @@ int volume_close_all(const struct volume_rules *rules, struct err *e)
 	return first;
 }
 
+static const struct record *half_done(const struct records *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (!all->p[i].open)
+			return &all->p[i];
+	return NULL;
+}
+
+bool volume_half_done(const struct volume_rules *rules)
+{
+	cleanup_records struct records all = { 0 };
+
+	return records_load(&all, rules->state_dir, NULL) == 0 && half_done(&all);
+}
+
+int volume_recover(const struct volume_rules *rules, struct err *e)
+{
+	cleanup_records struct records all = { 0 };
+	cleanup_close int lock = enter(&all, rules, deadline_in(CLOSE_MS), e);
+	const struct record *left;
+
+	if (lock < 0)
+		return lock;
+	left = half_done(&all);
+	return left ? err_code(e, CODE_VOLUME_BUSY, "%s: what an interrupted call left is in use", left->device) : 0;
+}
+
 int volume_list(struct buf *json, const struct volume_rules *rules, struct err *e)
 {
 	cleanup_records struct records all = { 0 };

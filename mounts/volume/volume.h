@@ -97,6 +97,15 @@ int volume_close(const struct volume_rules *rules, const char *mapper, struct er
  */
 int volume_close_all(const struct volume_rules *rules, struct err *e) MUST_CHECK;
 
+/* Is a volume being opened now, or was one when its process was killed? Takes no lock. */
+bool volume_half_done(const struct volume_rules *rules);
+
+/*
+ * Undo what killed processes left half done, as volume_open() and the closing ones do first.
+ * Errors: volume.busy (a call is at work, or what was left is in use), volume.state.
+ */
+int volume_recover(const struct volume_rules *rules, struct err *e) MUST_CHECK;
+
 /*
  * Append a JSON array of the volumes that are open: [{"mapper","device","mountPoint","target",
  * "filesystem","integrity","keyed"}]. Errors: volume.*, ERR_NOMEM.

@@ -72,6 +72,8 @@ class Box:
             return False
 
         wait_for("mountd", listens)
+        # Who looks for a request's process must not find that of the look above.
+        wait_for("the end of it", lambda: not children(q.pid))
         return q
 
     def disk(self, size=64 * MIB, content=None):
@@ -472,6 +474,31 @@ def mountd_killed_mid_request__caller_is_told_and_the_next_succeeds():
         assert any("volume.mountd-unreachable" in s for s in seen), seen
 
 
+def left_half_done__is_undone_without_a_request():
+    with Box() as box:
+        state = box.w.root / "run/vouchsafe/volumes"
+        state.mkdir(parents=True, mode=0o700)
+        left = box.mnt / "link"
+        left.symlink_to("/dev/mapper/half")
+        (state / "half.json").write_text(json.dumps({
+            "mapper": "half", "device": "/dev/vdz", "mountPoint": str(left), "target": "device", "integrity": False,
+            "keyed": True, "major": 4000, "minor": 1, "open": False, "opened": 1}))
+        box.up()
+        wait_for("the recovery at the start", lambda: not (state / "half.json").exists())
+        box.nothing_left()
+        d = box.disk()
+        t, out = ask_in_background(box, usual(d, key="kbs:///default/vol/short", mapperName="half"))
+        main = box.w.processes["mountd"].pid
+        wait_for("the record", lambda: (state / "half.json").exists() or out)
+        for pid in children(main):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        t.join(20)
+        assert "volume.mountd-unreachable" in str(out[0]), out
+        wait_for("the recovery after a death", lambda: not (state / "half.json").exists())
+        box.nothing_left()
+
+
 def vouchsafed_killed_mid_request__mountd_goes_on_and_the_next_succeeds():
     with Box().up() as box:
         d = box.disk()
@@ -668,6 +695,7 @@ def main():
             c.run(fn, box)
     for fn in (
         mountd_killed_mid_request__caller_is_told_and_the_next_succeeds,
+        left_half_done__is_undone_without_a_request,
         vouchsafed_killed_mid_request__mountd_goes_on_and_the_next_succeeds,
         mountd_stopped_mid_request__it_is_ended_first,
         mountd_not_there__is_named,
