@@ -31,7 +31,7 @@ int luks_image(struct err *e) MUST_CHECK;
  * key          of keyslot 0: pbkdf2 at its minimum for one of LUKS_FULL bytes or more, else argon2id
  *              with 64 MiB; NULL for no keyslot at all
  *
- * Errors: volume.mapping, volume.kernel, volume.too-small, volume.device.
+ * Errors: volume.mapping, volume.kernel, volume.busy, volume.device, ERR_NOMEM.
  */
 int luks_make(struct luks **out, int image, const char *device, uint64_t data_offset, bool integrity,
 	      const struct secret *key, struct err *e) MUST_CHECK;
@@ -44,7 +44,7 @@ const char *luks_uuid(const struct luks *l);
 
 /*
  * Take an image that was checked into use.
- * Errors: volume.header (the library refuses what we accepted), volume.device, volume.too-small.
+ * Errors: volume.header (the library refuses what we accepted), volume.device, ERR_NOMEM.
  */
 int luks_load(struct luks **out, int image, const char *device, struct err *e) MUST_CHECK;
 
