@@ -82,7 +82,7 @@ TEST(tdx_rtmr_extend__the_digest_whole_into_its_register)
 		digest[i] = (uint8_t)(200 - i);
 	begin();
 	for (int i = 0; i < TEE_RTMRS; i++) {
-		char name[16];
+		char name[32];
 
 		(void)snprintf(name, sizeof name, "rtmr%d:sha384", i);
 		put(name, 48);
