@@ -4,6 +4,7 @@
 #include "agent/base/log.h"
 #include "attester/attest.h"
 #include "attester/cache.h"
+#include "attester/sev_guest.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -40,7 +41,7 @@ static void turn_done(struct turn *t)
 
 /*
  * The lock of other processes is good manners: what is read is checked all the same. So where the
- * file cannot be opened we go on without.
+ * file cannot be opened we go on without. Who can open it can hold it: that is nobody but its owner.
  */
 static int turn_take(struct turn *t, const struct attester_env *env, struct err *e)
 {
@@ -49,7 +50,7 @@ static int turn_take(struct turn *t, const struct attester_env *env, struct err 
 	(void)pthread_mutex_lock(&turn);
 	t->held = true;
 	t->fd = openat(env->root_fd, AZ_LOCK_FILE,
-		       O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+		       O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (t->fd < 0) {
 		log_debug("no lock file", "file=/%s errno=%d", AZ_LOCK_FILE, errno);
 		return 0;
@@ -82,25 +83,51 @@ static uint8_t kind_of(struct view raw)
 	return type == HCL_SNP || type == HCL_TDX ? (uint8_t)type : 0;
 }
 
-bool az_detect(const struct attester_env *env, enum hcl_kind kind)
+/* *found: an enum hcl_kind, or 0 for none. */
+static int find_kind(uint8_t *found, const struct attester_env *env, struct err *e)
 {
 	static const char name[] = "hcl-type";
 	cleanup_buf struct buf raw = BUF_MAX(HCL_REPORT_MAX), kept = BUF_MAX(1);
-	struct err e = { 0 };
-	uint8_t found = 0;
+	struct err why = { 0 };
+	int r;
 
-	if (!env->tpm)
-		return false;
-	if (attester_cache_get(env->cache, view_str(name), &kept) && kept.len == 1)
-		return kept.p[0] == (uint8_t)kind;
-	if (tpm_nv_read(env->tpm, AZ_NV_REPORT, &raw, &e) == 0) {
-		found = kind_of(buf_view(&raw));
-	} else if (e.code != CODE_TPM_NV_ABSENT) {
-		log_debug("no answer about an HCL report", "code=%s what=\"%s\"", err_name(&e), e.msg);
-		return false;
+	*found = 0;
+	if (attester_cache_get(env->cache, view_str(name), &kept) && kept.len == 1) {
+		*found = kept.p[0];
+		return 0;
 	}
-	attester_cache_put(env->cache, view_str(name), (struct view){ &found, 1 });
-	return found == (uint8_t)kind;
+	r = tpm_nv_read(env->tpm, AZ_NV_REPORT, &raw, &why);
+	if (r == 0) {
+		*found = kind_of(buf_view(&raw));
+	} else if (why.code != CODE_TPM_NV_ABSENT) {
+		log_debug("no answer about an HCL report", "code=%s what=\"%s\"", err_name(&why),
+			  why.msg);
+		if (e)
+			*e = why;
+		return r;
+	}
+	attester_cache_put(env->cache, view_str(name), (struct view){ found, 1 });
+	return 0;
+}
+
+bool az_detect(const struct attester_env *env, enum hcl_kind kind)
+{
+	uint8_t found;
+
+	/* Below a paravisor the kernel knows of no SNP: this TPM is the host's, whatever it says. */
+	if (!env->tpm || sev_guest_is_snp(env->root_fd))
+		return false;
+	return find_kind(&found, env, NULL) == 0 && found == (uint8_t)kind;
+}
+
+int az_has_none(const struct attester_env *env, struct err *e)
+{
+	uint8_t found;
+	int r = find_kind(&found, env, e);
+
+	if (r < 0)
+		return r;
+	return found == 0 ? 0 : err_set(e, ERR_UNSUPPORTED, "the TPM has an HCL report");
 }
 
 /* --- report --------------------------------------------------------------------------------- */

@@ -40,8 +40,18 @@ struct az_report {
 
 #define cleanup_az_report __attribute__((cleanup(az_report_done)))
 
-/* Whether this guest has an HCL report of that kind. Asked once a guest: env->cache keeps it. */
+/*
+ * Whether this guest has an HCL report of that kind. Asked once a guest: env->cache keeps it.
+ * Never beside sev-guest's folder in sysfs: there the hardware answers to the guest itself, and a
+ * host that adds a TPM with a report of its own must not get PCR 8 asked in HOST_DATA's place.
+ */
 bool az_detect(const struct attester_env *env, enum hcl_kind kind);
+
+/*
+ * 0 when the TPM said that it has no report of either kind, so that it may be taken for a bare one.
+ * Errors: ERR_UNSUPPORTED (it has one), tpm.* (it did not say).
+ */
+int az_has_none(const struct attester_env *env, struct err *e) MUST_CHECK;
 
 /*
  * Get a report that carries report_data, and hold it to itself: its kind, var_data's digest in

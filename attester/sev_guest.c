@@ -200,6 +200,13 @@ static int extended(struct session *s, struct tee_quote *q, struct deadline d, s
 			SEV_GUEST_DEVICE);
 }
 
+bool sev_guest_is_snp(int root_fd)
+{
+	cleanup_close int fd = fs_open_beneath(root_fd, SEV_GUEST_SYSFS, O_PATH, 0, NULL);
+
+	return fd >= 0;
+}
+
 bool sev_guest_present(int root_fd)
 {
 	cleanup_close int fd = fs_open_beneath(root_fd, SEV_GUEST_DEVICE, O_PATH, 0, NULL);

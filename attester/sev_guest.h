@@ -10,6 +10,7 @@
  * Source: Documentation/virt/coco/sev-guest.rst; spec/evidence.md 7.2.
  */
 #define SEV_GUEST_DEVICE   "/dev/sev-guest"
+#define SEV_GUEST_SYSFS    "/sys/devices/platform/sev-guest"
 #define SNP_REPORT_BYTES   1184 /* an attestation report with its signature */
 #define SNP_REPORT_DATA_AT 0x50
 
@@ -29,6 +30,9 @@
  */
 int sev_guest_quote(int root_fd, const uint8_t data[TEE_DATA], struct tee_quote *out,
 		    struct deadline d, struct err *e) MUST_CHECK;
+
+/* Does the kernel say that this is an SNP guest, whether or not the driver is loaded? */
+bool sev_guest_is_snp(int root_fd);
 
 /* Is the device there? */
 bool sev_guest_present(int root_fd);

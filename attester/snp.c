@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/base/fs.h"
 #include "attester/attester.h"
 #include "attester/le.h"
+#include "attester/sev_guest.h"
 #include "attester/snp_certs.h"
 #include "attester/snp_report.h"
 
-#include <fcntl.h>
-
 extern const struct attester attester_snp;
-
-#define SEV_GUEST_SYSFS "/sys/devices/platform/sev-guest"
 
 enum { HOST_DATA_LEN = 32 };
 
@@ -28,9 +24,7 @@ static void report_done(struct report *r)
 
 static bool detect(const struct attester_env *env)
 {
-	cleanup_close int fd = fs_open_beneath(env->root_fd, SEV_GUEST_SYSFS, O_PATH, 0, NULL);
-
-	return fd >= 0;
+	return sev_guest_is_snp(env->root_fd);
 }
 
 /* What this program, or Trustee after it, cannot make anything of. */

@@ -16,6 +16,7 @@ extern const struct attester attester_tdx;
 
 enum {
 	EVENT_PCR = 17, /* upstream's default: RTMR 3, which is there for what runs in the guest */
+	CPUINFO_LEN = 8192,
 	QUOTES = 3, /* for one evidence, while events are being measured */
 };
 
@@ -26,10 +27,32 @@ static bool present(const struct attester_env *env, const char *path)
 	return fd >= 0;
 }
 
-/* The driver's device belongs to root, its folder in sysfs may be seen where /dev is private. */
+/* The kernel says so of itself, with or without the driver. */
+static bool cpu_is_tdx(const struct attester_env *env)
+{
+	static const char flag[] = " tdx_guest";
+	cleanup_close int fd = fs_open_beneath(env->root_fd, "/proc/cpuinfo", O_RDONLY, 0, NULL);
+	char first[CPUINFO_LEN];
+	const char *p;
+	size_t n = 0;
+	ssize_t got;
+
+	/* The first processor is enough. */
+	while (fd >= 0 && n < sizeof first - 1 &&
+	       (got = read(fd, first + n, sizeof first - 1 - n)) > 0)
+		n += (size_t)got;
+	first[n] = '\0';
+	p = strstr(first, flag);
+	return p && (p[sizeof flag - 1] == ' ' || p[sizeof flag - 1] == '\n');
+}
+
+/*
+ * The driver's device belongs to root, its folder in sysfs may be seen where /dev is private. A
+ * driver that is not loaded yet must not leave the guest to a TPM that the host has put in.
+ */
 static bool detect(const struct attester_env *env)
 {
-	return tdx_guest_present(env->root_fd) || present(env, TDX_GUEST_SYSFS);
+	return tdx_guest_present(env->root_fd) || present(env, TDX_GUEST_SYSFS) || cpu_is_tdx(env);
 }
 
 /* A quote of this TD, held to what Trustee will hold it to. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "attester/tpm_evidence.h"
 #include "agent/base/enc.h"
+#include "attester/az.h"
 
 extern const struct attester attester_tpm;
 
@@ -52,7 +53,7 @@ void tpm_evidence_json(struct buf *out, const struct tpm_quote *q)
 
 static bool detect(const struct attester_env *env)
 {
-	return env->tpm != NULL;
+	return env->tpm && az_has_none(env, NULL) == 0;
 }
 
 static int need_tpm(const struct attester_env *env, struct err *e)

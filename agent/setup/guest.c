@@ -2,6 +2,7 @@
 #include "agent/setup/guest.h"
 #include "agent/base/fs.h"
 #include "agent/base/version.h"
+#include "attester/az.h"
 #include "attester/cache.h"
 
 #include <errno.h>
@@ -93,6 +94,9 @@ int guest_open_platform(struct guest *g, struct err *e)
 	g->attester = name[0] ? attester_by_name(name) : attester_detect(&g->env);
 	if (!g->attester && name[0])
 		return attester_unknown(name, e);
+	/* A TPM whose answer would have told the platform: its trouble is the reason. */
+	if (!g->attester && g->env.tpm && (r = az_has_none(&g->env, e)) < 0)
+		return err_wrap(e, r, "detect the platform");
 	if (!g->attester)
 		return err_code(e, CODE_PLATFORM_NONE, "no platform found; %s", tpm_err.msg);
 	return open_devices(g, e);

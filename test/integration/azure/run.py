@@ -588,6 +588,16 @@ def detection__no_report_or_another_kind__is_a_bare_tpm(build, amd):
         need("az-snp-vtpm" in r.stdout, r.stdout)
 
 
+def detection__tpm_does_not_say__is_no_platform(build, amd):
+    import paravisor as p
+    with Azure(build, amd, tls=False) as w:
+        w.behave_all()
+        w.pv.codes = {p.NV_READ: [p.RC_LOCKOUT, 0]}
+        r = w.vouchsafe("doctor")
+        line = [x for x in r.stdout.splitlines() if "platform" in x]
+        need(line and "detect the platform" in r.stdout and "tpm.lockout" in r.stdout, r.stdout)
+
+
 SNP = [snp__evidence__is_of_the_recorded_shape_and_verifies, snp__handshake__trustee_accepts_and_serves,
        snp__fresh_report__is_read_at_once_without_a_sleep,
        snp__report_of_a_moment_ago__waits_as_long_as_the_rate_limit, snp__same_data_again__needs_no_new_report,
@@ -606,7 +616,8 @@ SNP = [snp__evidence__is_of_the_recorded_shape_and_verifies, snp__handshake__tru
 TDX = [snp__evidence__is_of_the_recorded_shape_and_verifies, snp__handshake__trustee_accepts_and_serves,
        tdx__quote__either_alphabet, tdx__quote_of_another_guest__is_refused,
        tdx__reply_that_is_no_quote__is_refused, tdx__wrong_ak_or_report__is_refused]
-OTHERS = [sizes__report_of_2048_and_2900__verify, detection__no_report_or_another_kind__is_a_bare_tpm]
+OTHERS = [sizes__report_of_2048_and_2900__verify, detection__no_report_or_another_kind__is_a_bare_tpm,
+          detection__tpm_does_not_say__is_no_platform]
 
 
 def main():
@@ -644,8 +655,9 @@ def main():
                         print(w.log("vouchsafed")[-3000:])
         if wanted(OTHERS[0]):
             cases.run(OTHERS[0], build, amd, intel)
-        if wanted(OTHERS[1]):
-            cases.run(OTHERS[1], build, amd)
+        for fn in OTHERS[1:]:
+            if wanted(fn):
+                cases.run(fn, build, amd)
     return cases.finish()
 
 

@@ -4,6 +4,8 @@
 #include "test/test.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
 
 TEST(attester_names__each__is_found_by_it_in_order)
 {
@@ -61,6 +63,41 @@ TEST(attester_detect__devices__the_first_of_the_order)
 			*strrchr(path, '/') = '\0';
 	}
 	CHECK(access(root, F_OK) < 0);
+}
+
+/* The driver may come later than we: a TPM beside it must not be taken for the platform. */
+TEST(attester_detect__cpu_says_tdx__is_tdx_without_a_driver)
+{
+	static const struct {
+		const char *text;
+		bool is;
+	} rows[] = {
+		{ "processor\t: 0\nflags\t\t: fpu tdx_guest sse\n", true },
+		{ "processor\t: 0\nflags\t\t: fpu tdx_guest\n", true },
+		{ "processor\t: 0\nflags\t\t: fpu tdx_guests\n", false },
+		{ "processor\t: 0\nflags\t\t: fpu sse\n", false },
+		{ "", false },
+	};
+	char root[] = "/tmp/test_attester.XXXXXX", path[128];
+	struct attester_env env = { .initdata_pcr = 8 };
+
+	CHECK(mkdtemp(root));
+	env.root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	(void)snprintf(path, sizeof path, "%s/proc", root);
+	CHECK_INT(mkdir(path, 0755), 0);
+	(void)snprintf(path, sizeof path, "%s/proc/cpuinfo", root);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct attester *a;
+
+		CHECK_INT(fs_write(path, view_str(rows[i].text), 0644, NULL), 0);
+		a = attester_detect(&env);
+		CHECK((a && strcmp(a->name, "tdx") == 0) == rows[i].is);
+	}
+	CHECK_INT(unlink(path), 0);
+	*strrchr(path, '/') = '\0';
+	CHECK_INT(rmdir(path), 0);
+	CHECK_INT(rmdir(root), 0);
+	(void)close(env.root_fd);
 }
 
 TEST(attester_detect__no_tpm__is_nothing_and_never_sample)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/clock.h"
+#include "agent/base/fs.h"
 #include "attester/az.h"
 #include "attester/az_imds.h"
 #include "attester/cache.h"
@@ -292,6 +293,8 @@ TEST(az__detection__a_tpm_in_trouble_is_asked_again)
 	tpm_set_wait(g.tpm, 300);
 	g.f->answer[CC_NV_READ & 511] = 0x101;
 	CHECK(!az_detect(&g.env, HCL_SNP));
+	CHECK(attester_detect(&g.env) == NULL);
+	CHECK(az_has_none(&g.env, NULL) < 0);
 	g.f->answer[CC_NV_READ & 511] = 0;
 	CHECK(az_detect(&g.env, HCL_SNP));
 	/* Magic and type decide; what else is broken shall be said and not be taken for a bare TPM. */
@@ -301,6 +304,26 @@ TEST(az__detection__a_tpm_in_trouble_is_asked_again)
 	g.f->nv[0].bytes.p[0] ^= 1;
 	attester_cache_drop(g.env.cache, view_str("hcl-type"));
 	CHECK(!az_detect(&g.env, HCL_SNP));
+}
+
+/* On bare SNP a TPM is the host's, which could bind any initdata in one of its own. */
+TEST(az__detection__beside_sev_guest__the_hardware_decides)
+{
+	char dir[] = "/tmp/vouchsafe-az-XXXXXX", path[96];
+	cleanup_guest struct guest g = guest(RECORDED "az-snp-vtpm/evidence-v2.json");
+	cleanup_close int root = -1;
+
+	CHECK(mkdtemp(dir) != NULL);
+	root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	g.env.root_fd = root;
+	CHECK(strcmp(attester_detect(&g.env)->name, "az-snp-vtpm") == 0);
+	(void)snprintf(path, sizeof path, "%s/sys/devices/platform/sev-guest", dir);
+	CHECK_INT(fs_mkdirs(path, 0755, NULL), 0);
+	CHECK(!az_detect(&g.env, HCL_SNP));
+	CHECK(strcmp(attester_detect(&g.env)->name, "snp") == 0);
+	while (strlen(path) > strlen(dir) && rmdir(path) == 0)
+		*strrchr(path, '/') = '\0';
+	CHECK_INT(rmdir(dir), 0);
 }
 
 /* --- report ----------------------------------------------------------------------------------- */
@@ -421,6 +444,7 @@ TEST(az__lock_of_another_process__is_waited_for)
 	cleanup_free char *json = NULL;
 	int64_t start = clock_boot_ms();
 	struct err e = { 0 };
+	struct stat st;
 
 	CHECK(mkdtemp(dir) != NULL);
 	root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -437,6 +461,10 @@ TEST(az__lock_of_another_process__is_waited_for)
 	if (evidence(&g, data48, &json, &e) < 0)
 		test_fail(__FILE__, __LINE__, "%s", e.msg);
 	CHECK(clock_boot_ms() - start > 500);
+	/* Made by us it is for its owner alone: who can open it can hold it. */
+	free(take(json));
+	CHECK(unlinkat(root, AZ_LOCK_FILE, 0) == 0 && evidence(&g, data48, &json, &e) == 0);
+	CHECK(fstatat(root, AZ_LOCK_FILE, &st, 0) == 0 && (st.st_mode & 0777) == 0600);
 	CHECK(unlinkat(root, AZ_LOCK_FILE, 0) == 0 && unlinkat(root, "run/attestation-agent", AT_REMOVEDIR) == 0 &&
 	      unlinkat(root, "run", AT_REMOVEDIR) == 0 && rmdir(dir) == 0);
 }
