@@ -2,6 +2,7 @@
 #include "agent/setup/bootfacts.h"
 #include "agent/base/fs.h"
 #include "attester/cc_eventlog.h"
+#include "attester/sev_guest.h"
 #include "attester/tdx_guest.h"
 #include "attester/tpm.h"
 
@@ -166,16 +167,29 @@ static int compare_cmdline(struct bootfacts *f, struct err *e)
 	return 0;
 }
 
+/* Whose registers: the hardware's own before a TPM's, which the host may have put in. */
+static int look(struct bootfacts *f, const char *root, const struct attester_env *env,
+		struct err *e)
+{
+	if (attester_by_name("tdx")->detect(env))
+		return look_tdx(f, root, env->root_fd, e);
+	if (sev_guest_is_snp(env->root_fd))
+		return err_set(e, ERR_UNSUPPORTED,
+			       "SNP has no registers for a boot log, and a TPM beside it is the host's; "
+			       "the launch measurement has what was measured");
+	if (env->tpm)
+		return look_tpm(f, root, env->tpm, e);
+	return look_tdx(f, root, env->root_fd, e);
+}
+
 void bootfacts_look(struct bootfacts *out, const char *root, const struct attester_env *env)
 {
 	struct bootfacts f = { .boot.secure_boot = -1 };
 	struct err e;
 	int r = read_cmdline(&f, root, &e);
 
-	if (r == 0 && env->tpm)
-		r = look_tpm(&f, root, env->tpm, &e);
-	else if (r == 0)
-		r = look_tdx(&f, root, env->root_fd, &e);
+	if (r == 0)
+		r = look(&f, root, env, &e);
 	f.replays = r == 0;
 	if (r == 0)
 		r = compare_cmdline(&f, &e);

@@ -29,7 +29,8 @@ struct bootfacts {
 /*
  * Look. Nothing here fails: what cannot be had is said in why.
  * root  "" or the prefix of a development build
- * env   its tpm may be NULL: then, and where there are RTMRs, those are used
+ * env   its tpm may be NULL. In a TD the RTMRs are used, and on SNP nothing is: a TPM that the host
+ *       has put beside them proves nothing
  */
 void bootfacts_look(struct bootfacts *out, const char *root, const struct attester_env *env);
 

@@ -3,6 +3,7 @@
 #include "agent/setup/verity.h"
 #include "test/test.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 
@@ -251,4 +252,26 @@ TEST(bootfacts_look__nothing_there__says_what_is_missing)
 	bootfacts_look(&f, root, &env);
 	CHECK(f.log && !f.replays && strstr(f.why, "cut short"));
 	CHECK_INT(f.boot.secure_boot, -1);
+}
+
+/* A TPM that the host has put beside the hardware's own registers proves nothing of the boot. */
+TEST(bootfacts_look__hardware_s_own_registers__come_before_a_tpm)
+{
+	char never_asked;
+	struct attester_env env = { .tpm = (void *)&never_asked };
+	struct bootfacts f;
+
+	begin();
+	put("/proc/cmdline", "quiet\n");
+	env.root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	bootfacts_look(&f, root, &env);
+	CHECK(strstr(f.why, "binary_bios_measurements"));
+	put("/sys/devices/platform/sev-guest/uevent", "");
+	bootfacts_look(&f, root, &env);
+	CHECK(!f.log && !f.replays && strstr(f.why, "SNP has no registers"));
+	put("/proc/cpuinfo", "flags\t\t: fpu tdx_guest\n");
+	bootfacts_look(&f, root, &env);
+	CHECK(!f.replays && strstr(f.why, "CCEL"));
+	(void)close(env.root_fd);
+	clean();
 }
