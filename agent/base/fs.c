@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+enum { PIECE = 16384 };
+
 /* O_PATH opens a link itself, where others fail. */
 static int refuse_link(int fd, int flags)
 {
@@ -81,13 +83,12 @@ int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode, struct 
 	return (int)fd;
 }
 
-int fs_read_fd(struct buf *out, int fd, size_t max, const char *what, struct err *e)
+static int read_pieces(struct buf *out, int fd, uint8_t *chunk, size_t max, const char *what, struct err *e)
 {
-	uint8_t chunk[16384];
 	size_t total = 0;
 
 	for (;;) {
-		size_t want = max - total < sizeof chunk - 1 ? max - total + 1 : sizeof chunk;
+		size_t want = max - total < PIECE - 1 ? max - total + 1 : PIECE;
 		ssize_t n = read(fd, chunk, want);
 
 		if (n < 0 && errno == EINTR)
@@ -101,6 +102,16 @@ int fs_read_fd(struct buf *out, int fd, size_t max, const char *what, struct err
 		total += (size_t)n;
 		buf_put(out, chunk, (size_t)n);
 	}
+}
+
+int fs_read_fd(struct buf *out, int fd, size_t max, const char *what, struct err *e)
+{
+	uint8_t chunk[PIECE];
+	int r = read_pieces(out, fd, chunk, max, what, e);
+
+	/* It may have been a secret's file; stacks live on. */
+	explicit_bzero(chunk, sizeof chunk);
+	return r;
 }
 
 int fs_read(struct buf *out, const char *path, size_t max, struct err *e)
