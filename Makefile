@@ -207,7 +207,7 @@ bench: # in test/bench/bench.mk
 vm-image: all man
 	@$(refuse_dev)
 	test/vm/image.sh pod $(B)
-#: make vm-test    boot the tests' image in software emulation, twelve minutes (vm-test-full: all of it)
+#: make vm-test    boot the tests' image in software emulation, a quarter of an hour (vm-test-full: all of it)
 vm-test: all dev man $(tools)
 	@/usr/bin/python3 -B test/vm/run.py $(B) test
 vm-test-full: all dev man $(tools) $(units)
