@@ -120,6 +120,8 @@ oci_src := agent/daemon/vouchsafe-oci.c $(wildcard agent/daemon/oci_*.c)
 
 $(B)/vouchsafed: $(call obj,$(vouchsafed_src)) $(call archives_of,$(needs_setup))
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -lseccomp -o $@
+# Nobody waits for the command line's own instructions: small rather than fast.
+$(call obj,$(vouchsafe_src) $(wildcard agent/verify/*.c)): CFLAGS := $(subst -O2,-Os,$(CFLAGS))
 cli_rooms := verify $(needs_setup)
 $(B)/vouchsafe: $(call obj,$(vouchsafe_src)) $(call archives_of,$(cli_rooms))
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -o $@
@@ -149,7 +151,8 @@ $(B)/unit/$(1)/%: $(B)/test/unit/$(1)/%.o $(B)/test/test.o $(call archives_of,$(
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $$^ $(call libs_of,$(needs_$(1))) $(if $(filter base crypto,$(1)),,-lcrypto) -o $$@
 endef
 $(foreach r,$(rooms),$(eval $(call unit_rule,$(r))))
-.SECONDARY:
+# Not .SECONDARY:, for which what is missing need not be made when what is made of it is there.
+.PRECIOUS: $(B)/%.o
 
 # --- what the integration tests and the bench need besides -------------------
 tools :=
