@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/log.h"
 #include "agent/crypto/x509.h"
 #include "attester/az.h"
 #include "attester/az_imds.h"
@@ -77,8 +78,8 @@ static int check_vcek(struct view der, const struct snp_report *snp, struct err 
 }
 
 /*
- * From the cache, or the metadata service. What was kept has signed a report of that chip and
- * firmware before, and the key is derived from those two: it is not asked to prove it each time.
+ * From the cache, or the metadata service. One that was kept and does not fit any more is fetched
+ * again: where the chip's id is masked, another chip has the same key.
  */
 static int get_vcek(struct buf *der, const struct attester_env *env, const struct snp_report *snp,
 		    struct err *e)
@@ -87,8 +88,14 @@ static int get_vcek(struct buf *der, const struct attester_env *env, const struc
 	const struct view key = { k.b, sizeof k.b };
 	int n;
 
-	if (attester_cache_get(env->cache, key, der))
-		return 0;
+	if (attester_cache_get(env->cache, key, der)) {
+		if (check_vcek(buf_view(der), snp, NULL) == 0)
+			return 0;
+		log_debug("VCEK of the cache does not fit", "bytes=%zu", der->len);
+		attester_cache_drop(env->cache, key);
+	}
+	buf_done(der);
+	*der = BUF_MAX(AZ_VCEK_MAX);
 	n = az_imds_vcek(der, env, e);
 	if (n == 0)
 		n = check_vcek(buf_view(der), snp, e);

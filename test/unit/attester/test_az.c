@@ -45,7 +45,8 @@ struct guest {
 	struct buf hcl; /* the recorded report */
 };
 
-static int metadata(void *ctx, const struct http_request *q, struct http_reply *reply, struct err *e)
+static int metadata(void *ctx, const struct http_request *q, struct http_reply *reply,
+		    struct err *e)
 {
 	struct script *s = ctx;
 	int status = s->n < ARRAY_LEN(s->status) ? s->status[s->n] : 0;
@@ -57,7 +58,7 @@ static int metadata(void *ctx, const struct http_request *q, struct http_reply *
 	snprintf(s->last_body, sizeof s->last_body, "%.*s", (int)q->body.len,
 		 q->body.p ? (const char *)q->body.p : "");
 	if (status < 0)
-		return err_set(e, (enum err_kind)-status, "the network");
+		return err_set(e, (enum err_kind) - status, "the network");
 	reply->status = status ? status : 200;
 	reply->retry_after_ms = s->retry_after_ms;
 	reply->body = BUF_MAX(1u << 20);
@@ -74,7 +75,8 @@ static void decode(struct buf *out, const struct json *doc, const char *key)
 
 	while (n > 0 && text[n - 1] == '=')
 		n--;
-	CHECK_INT(enc_base64_decode(out, ENC_B64U, (struct view){ (const uint8_t *)text, n }, NULL), 0);
+	CHECK_INT(enc_base64_decode(out, ENC_B64U, (struct view){ (const uint8_t *)text, n }, NULL),
+		  0);
 }
 
 static void hex(struct buf *out, const struct json *doc, const char *key)
@@ -144,7 +146,9 @@ static void fill_quote(struct fake_tpm *f, const struct json *quote)
 	buf_put(sig, "\0\x14\0\x0b\1\0", 6);
 	hex(sig, quote, "signature");
 	for (unsigned i = 0; i < 24; i++, pcr = json_next(pcr))
-		CHECK_INT(enc_hex_decode(f->vector.quote.pcrs[i], 32, view_str(json_string(pcr)), NULL), 0);
+		CHECK_INT(enc_hex_decode(f->vector.quote.pcrs[i], 32, view_str(json_string(pcr)),
+					 NULL),
+			  0);
 }
 
 static void set_report(struct guest *g, struct view raw)
@@ -152,7 +156,9 @@ static void set_report(struct guest *g, struct view raw)
 	struct fake_nv *nv = &g->f->nv[0];
 
 	buf_done(&nv->bytes);
-	*nv = (struct fake_nv){ .index = AZ_NV_REPORT, .attributes = 0x20002, .size = raw.len,
+	*nv = (struct fake_nv){ .index = AZ_NV_REPORT,
+				.attributes = 0x20002,
+				.size = raw.len,
 				.bytes = BUF_MAX(1u << 16) };
 	buf_putv(&nv->bytes, raw);
 }
@@ -181,8 +187,9 @@ static struct guest guest(const char *path)
 	snprintf(where, sizeof where, "swtpm:127.0.0.1:%u", g.f->port);
 	if (tpm_open(&g.tpm, where, &e) < 0)
 		test_fail(__FILE__, __LINE__, "%s", e.msg);
-	g.env = (struct attester_env){ .root_fd = -1, .tpm = g.tpm, .initdata_pcr = 8,
-				       .metadata = metadata };
+	g.env = (struct attester_env){
+		.root_fd = -1, .tpm = g.tpm, .initdata_pcr = 8, .metadata = metadata
+	};
 	CHECK_INT(attester_cache_new(&g.env.cache, NULL), 0);
 	return g;
 }
@@ -230,7 +237,8 @@ static void same_json(const char *got, const struct json *want)
 	CHECK_INT(json_canonical(&a, doc, NULL), 0);
 	CHECK_INT(json_canonical(&b, want, NULL), 0);
 	if (!view_eq(buf_view(&a), buf_view(&b)))
-		test_fail(__FILE__, __LINE__, "%.600s\n  recorded %.600s", buf_str(&a), buf_str(&b));
+		test_fail(__FILE__, __LINE__, "%.600s\n  recorded %.600s", buf_str(&a),
+			  buf_str(&b));
 }
 
 /* --- recorded --------------------------------------------------------------------------------- */
@@ -297,7 +305,8 @@ TEST(az__detection__a_tpm_in_trouble_is_asked_again)
 	CHECK(az_has_none(&g.env, NULL) < 0);
 	g.f->answer[CC_NV_READ & 511] = 0;
 	CHECK(az_detect(&g.env, HCL_SNP));
-	/* Magic and type decide; what else is broken shall be said and not be taken for a bare TPM. */
+	/* Magic and type decide; what else is broken shall be said and not be taken for a bare TPM.
+	 */
 	attester_cache_drop(g.env.cache, view_str("hcl-type"));
 	g.f->nv[0].bytes.p[1232] ^= 1;
 	CHECK(az_detect(&g.env, HCL_SNP));
@@ -335,7 +344,8 @@ TEST(az__report_data__of_1_to_48_bytes)
 	cleanup_free char *json = NULL;
 	struct err e;
 
-	CHECK_ERR(evidence(&g, (struct view){ long_data, 64 }, &json, &e), ERR_USAGE, e, "64 bytes");
+	CHECK_ERR(evidence(&g, (struct view){ long_data, 64 }, &json, &e), ERR_USAGE, e,
+		  "64 bytes");
 	CHECK_INT(e.code, CODE_AZURE_REPORT_DATA);
 	CHECK_ERR(evidence(&g, (struct view){ long_data, 49 }, &json, &e), ERR_USAGE, e, "1..48");
 	CHECK_INT(e.code, CODE_AZURE_REPORT_DATA);
@@ -380,27 +390,27 @@ TEST(az__report_that_is_wrong__has_its_code)
 		uint8_t mask;
 		enum err_code want;
 	} rows[] = {
-		{ 0, 1, CODE_AZURE_REPORT },              /* magic */
-		{ 1216, 1, CODE_AZURE_REPORT },           /* data_size */
-		{ 1220, 1, CODE_AZURE_REPORT },           /* version */
-		{ 1224, 2 ^ 3, CODE_AZURE_REPORT },       /* type */
-		{ 1224, 2 ^ 4, CODE_AZURE_REPORT },       /* of a TDX guest */
-		{ 1228, 3, CODE_AZURE_REPORT },           /* hash type */
-		{ 1232, 1, CODE_AZURE_REPORT },           /* var_size */
-		{ 1236, 1, CODE_AZURE_REPORT },           /* no JSON */
-		{ 1236 + 300, 1, CODE_AZURE_BINDING },    /* inside the AK's modulus */
-		{ 32 + 0x50, 1, CODE_AZURE_BINDING },     /* report data */
+		{ 0, 1, CODE_AZURE_REPORT },           /* magic */
+		{ 1216, 1, CODE_AZURE_REPORT },        /* data_size */
+		{ 1220, 1, CODE_AZURE_REPORT },        /* version */
+		{ 1224, 2 ^ 3, CODE_AZURE_REPORT },    /* type */
+		{ 1224, 2 ^ 4, CODE_AZURE_REPORT },    /* of a TDX guest */
+		{ 1228, 3, CODE_AZURE_REPORT },        /* hash type */
+		{ 1232, 1, CODE_AZURE_REPORT },        /* var_size */
+		{ 1236, 1, CODE_AZURE_REPORT },        /* no JSON */
+		{ 1236 + 300, 1, CODE_AZURE_BINDING }, /* inside the AK's modulus */
+		{ 32 + 0x50, 1, CODE_AZURE_BINDING },  /* report data */
 		{ 32 + 0x50 + 63, 1, CODE_AZURE_BINDING },
 		{ 32 + 0x30, 1, CODE_EVIDENCE_VMPL },
-		{ 32 + 0x0a, 8, CODE_EVIDENCE_DEBUG },    /* policy, bit 19 */
-		{ 32 + 0x34, 2, CODE_SNP_UNSUPPORTED },   /* signature algorithm */
+		{ 32 + 0x0a, 8, CODE_EVIDENCE_DEBUG },  /* policy, bit 19 */
+		{ 32 + 0x34, 2, CODE_SNP_UNSUPPORTED }, /* signature algorithm */
 		{ 32 + 0x00, 3 ^ 2, CODE_SNP_OLD_FIRMWARE },
 		{ 32 + 0x00, 3 ^ 6, CODE_SNP_UNSUPPORTED },
 		{ 32 + 0x188, 0x0f, CODE_SNP_UNSUPPORTED }, /* CPUID family */
-		{ 32 + 0x90, 1, CODE_AZURE_VCEK },        /* signed: measurement */
-		{ 32 + 0x180, 1, CODE_AZURE_VCEK },       /* signed: reported_tcb */
-		{ 32 + 0x2a0, 1, CODE_AZURE_VCEK },       /* R */
-		{ 32 + 0x2e8, 1, CODE_AZURE_VCEK },       /* S */
+		{ 32 + 0x90, 1, CODE_AZURE_VCEK },          /* signed: measurement */
+		{ 32 + 0x180, 1, CODE_AZURE_VCEK },         /* signed: reported_tcb */
+		{ 32 + 0x2a0, 1, CODE_AZURE_VCEK },         /* R */
+		{ 32 + 0x2e8, 1, CODE_AZURE_VCEK },         /* S */
 	};
 	cleanup_guest struct guest g = guest(RECORDED "az-snp-vtpm/evidence-v2.json");
 
@@ -428,7 +438,8 @@ TEST(az__stale_report__waits_no_longer_than_its_time)
 	char *json = NULL;
 	struct err e = { 0 };
 
-	CHECK_ERR(evidence(&g, (struct view){ other, 48 }, &json, &e), ERR_TIMEOUT, e, "read 5 times");
+	CHECK_ERR(evidence(&g, (struct view){ other, 48 }, &json, &e), ERR_TIMEOUT, e,
+		  "read 5 times");
 	CHECK_INT(e.code, CODE_AZURE_STALE_REPORT);
 	took = clock_boot_ms() - start;
 	CHECK(took > 6000 && took < AZ_REPORT_MS + 1000);
@@ -465,7 +476,8 @@ TEST(az__lock_of_another_process__is_waited_for)
 	free(take(json));
 	CHECK(unlinkat(root, AZ_LOCK_FILE, 0) == 0 && evidence(&g, data48, &json, &e) == 0);
 	CHECK(fstatat(root, AZ_LOCK_FILE, &st, 0) == 0 && (st.st_mode & 0777) == 0600);
-	CHECK(unlinkat(root, AZ_LOCK_FILE, 0) == 0 && unlinkat(root, "run/attestation-agent", AT_REMOVEDIR) == 0 &&
+	CHECK(unlinkat(root, AZ_LOCK_FILE, 0) == 0 &&
+	      unlinkat(root, "run/attestation-agent", AT_REMOVEDIR) == 0 &&
 	      unlinkat(root, "run", AT_REMOVEDIR) == 0 && rmdir(dir) == 0);
 }
 
@@ -477,7 +489,8 @@ TEST(az__ak_that_the_report_does_not_name__is_refused)
 	buf_done(&snp.f->public);
 	recorded_done(&snp.f->vector);
 	snp.f->vector = recorded_quote();
-	cleanup_json struct json *expected = vector_json(test_shared("evidence/derived/az-tpm-quote.json"));
+	cleanup_json struct json *expected =
+		vector_json(test_shared("evidence/derived/az-tpm-quote.json"));
 	cleanup_buf struct buf der = BUF_MAX(4096);
 
 	CHECK_INT(fs_read(&der, test_shared("evidence/derived/tpm-ak.spki.der"), 4096, NULL), 0);
@@ -505,10 +518,8 @@ TEST(az_imds__bad_moments__are_asked_again)
 		unsigned asked;
 		int64_t at_least_ms;
 	} rows[] = {
-		{ { 0 }, 0, 1, 0 },
-		{ { 429 }, 0, 2, 200 },
-		{ { 500, 503 }, 0, 3, 600 },
-		{ { -ERR_NETWORK, -ERR_TIMEOUT, 502 }, 0, 4, 1400 },
+		{ { 0 }, 0, 1, 0 },          { { 429 }, 0, 2, 200 },
+		{ { 500, 503 }, 0, 3, 600 }, { { -ERR_NETWORK, -ERR_TIMEOUT, 502 }, 0, 4, 1400 },
 		{ { 429 }, 900, 2, 900 },
 	};
 
@@ -544,9 +555,13 @@ TEST(az_imds__answers_that_are_none__are_named)
 		{ 0, "{\"VcekCert\":\"x\"}", CODE_AZURE_METADATA_REPLY, "vcekCert" },
 		{ 0, "{\"vcekCert\":null}", CODE_AZURE_METADATA_REPLY, "vcekCert" },
 		{ 0, "{\"vcekCert\":\"\"}", CODE_AZURE_METADATA_REPLY, "VCEK" },
-		{ 0, "{\"vcekCert\":\"-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----\\n\"}",
+		{ 0,
+		  "{\"vcekCert\":\"-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC "
+		  "KEY-----\\n\"}",
 		  CODE_AZURE_METADATA_REPLY, "VCEK" },
-		{ 0, "{\"vcekCert\":\"-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\\n\"}",
+		{ 0,
+		  "{\"vcekCert\":\"-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END "
+		  "CERTIFICATE-----\\n\"}",
 		  CODE_AZURE_METADATA_REPLY, "VCEK" },
 	};
 
@@ -566,6 +581,24 @@ TEST(az_imds__nobody_is_there__is_named)
 
 	g.env.metadata = NULL;
 	refused(&g, CODE_AZURE_METADATA, "no metadata service");
+}
+
+TEST(az_imds__kept_vcek_does_not_fit__is_fetched_again)
+{
+	cleanup_guest struct guest g = guest(RECORDED "az-snp-vtpm/evidence-v2.json");
+	char *json = NULL;
+	uint8_t key[72];
+
+	CHECK_INT(evidence(&g, data48, &json, NULL), 0);
+	free(take(json));
+	memcpy(key, g.hcl.p + 32 + 0x1a0, 64);
+	memcpy(key + 64, g.hcl.p + 32 + 0x180, 8);
+	attester_cache_put(g.env.cache, (struct view){ key, 72 }, view_str("no certificate"));
+	for (int i = 0; i < 2; i++) {
+		CHECK_INT(evidence(&g, data48, &json, NULL), 0);
+		free(take(json));
+		CHECK_INT(g.imds.n, 2);
+	}
 }
 
 TEST(az_imds__vcek__is_kept_for_that_chip_and_firmware)
@@ -645,13 +678,12 @@ TEST(az_tdx_vtpm__quote_that_is_wrong__has_its_code)
 		size_t at; /* in the quote; SIZE_MAX: none */
 		enum err_code want;
 	} rows[] = {
-		{ 0, CODE_AZURE_METADATA_REPLY },                 /* version */
-		{ 4, CODE_AZURE_METADATA_REPLY },                 /* TEE type */
-		{ 48 + 0x208, CODE_AZURE_QUOTE },                 /* report data */
-		{ 48 + 0x208 + 63, CODE_AZURE_QUOTE },
-		{ 48 + 0x88, CODE_AZURE_QUOTE },                  /* MRTD */
-		{ 48 + 0x78, CODE_AZURE_QUOTE },                  /* attributes */
-		{ 632, CODE_AZURE_METADATA_REPLY },               /* size of the signature data */
+		{ 0, CODE_AZURE_METADATA_REPLY }, /* version */
+		{ 4, CODE_AZURE_METADATA_REPLY }, /* TEE type */
+		{ 48 + 0x208, CODE_AZURE_QUOTE }, /* report data */
+		{ 48 + 0x208 + 63, CODE_AZURE_QUOTE }, { 48 + 0x88, CODE_AZURE_QUOTE }, /* MRTD */
+		{ 48 + 0x78, CODE_AZURE_QUOTE },    /* attributes */
+		{ 632, CODE_AZURE_METADATA_REPLY }, /* size of the signature data */
 	};
 	cleanup_guest struct guest g = guest(RECORDED "az-tdx-vtpm/evidence-v1.json");
 
@@ -671,8 +703,9 @@ TEST(az_tdx_vtpm__quote_that_is_wrong__has_its_code)
 			test_fail(__FILE__, __LINE__, "row %zu: %s: %s", i, err_name(&e), e.msg);
 		g.imds.body = NULL;
 	}
-	static const char *const bad[] = { "{}", "{\"quote\":\"\"}", "{\"quote\":\"!\"}", "[]",
-					   "{\"quote\":\"AAAA\"}", "{\"quote\":1}", "" };
+	static const char *const bad[] = { "{}", "{\"quote\":\"\"}",     "{\"quote\":\"!\"}",
+					   "[]", "{\"quote\":\"AAAA\"}", "{\"quote\":1}",
+					   "" };
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct err e = { 0 };
 
@@ -705,8 +738,8 @@ TEST(az__registers__are_the_tpms)
 	for (size_t i = 0; i < 2; i++) {
 		const struct attester *a = attester_by_name(names[i]);
 
-		CHECK(a->binding == tpm->binding && a->bind == tpm->bind && a->extend == tpm->extend &&
-		      a->read_register == tpm->read_register);
+		CHECK(a->binding == tpm->binding && a->bind == tpm->bind &&
+		      a->extend == tpm->extend && a->read_register == tpm->read_register);
 		CHECK(a->log_register == 15 && a->log_hash == HASH_SHA256 && a->text_needs_sha256);
 		CHECK(a->log_index == NULL);
 	}
