@@ -12,7 +12,9 @@ check='e=$(printf %s "$PASSWORD" | sha256sum | cut -d" " -f1); f=$(sha256sum </p
 test "$e" = "$ENV_SHA" && test "$f" = "$FILE_SHA" && echo container-has-its-secrets'
 case $ENGINE in
 podman)
-	podman --cgroup-manager cgroupfs --events-backend none --runtime /usr/bin/vouchsafe-oci run --rm --network none \
+	# /etc and /var are read-only.
+	podman --cgroup-manager cgroupfs --events-backend none --network-config-dir "$dir/networks" --root "$dir/storage" \
+		--runroot "$dir/state" --tmpdir "$dir/tmp" --runtime /usr/bin/vouchsafe-oci run --rm --network none \
 		-e PASSWORD="$ENV_SEALED" -e ENV_SHA="$ENV_SHA" -e FILE_SHA="$FILE_SHA" -v "$dir/password:/password:ro" \
 		--rootfs "$dir/rootfs" /bin/sh -c "$check"
 	;;
