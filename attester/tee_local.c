@@ -128,17 +128,6 @@ struct answer {
 	struct err err;
 };
 
-/* The asking program's clients must not wait for a child that is stuck. */
-static void close_all_but(int a, int b)
-{
-	int low = a < b ? a : b, high = a < b ? b : a;
-
-	(void)close_range(3, (unsigned)low - 1, 0);
-	if (high - low > 1)
-		(void)close_range((unsigned)low + 1, (unsigned)high - 1, 0);
-	(void)close_range((unsigned)high + 1, ~0u, 0);
-}
-
 static int put(int fd, const void *p, size_t n)
 {
 	return fs_write_fd(fd, (struct view){ p, n }, "pipe", NULL);
@@ -175,7 +164,8 @@ static void be_child(int fd, const struct job *j, pid_t parent)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != parent)
 		_exit(1);
-	close_all_but(fd, j->local->root_fd);
+	/* The asking program's clients must not wait for a child that is stuck. */
+	fs_close_others(fd, j->local->root_fd);
 	work(fd, j);
 }
 

@@ -208,3 +208,19 @@ char *fs_join(const char *root, const char *path)
 
 	return asprintf(&s, "%s%s", root ? root : "", path) < 0 ? NULL : s;
 }
+
+static void close_span(int64_t from, int64_t to)
+{
+	from = from < 3 ? 3 : from;
+	if (from <= to)
+		(void)close_range((unsigned)from, (unsigned)to, 0);
+}
+
+void fs_close_others(int a, int b)
+{
+	int64_t low = a < b ? a : b, high = a < b ? b : a;
+
+	close_span(3, low - 1);
+	close_span(low + 1, high - 1);
+	close_span(high + 1, UINT32_MAX);
+}

@@ -51,6 +51,9 @@ int fs_write(const char *path, struct view bytes, mode_t mode, struct err *e) MU
 /* Write all bytes to fd, through short writes and EINTR. Errors: ERR_SYSTEM. */
 int fs_write_fd(int fd, struct view bytes, const char *what, struct err *e) MUST_CHECK;
 
+/* Close every descriptor from 3 on but these two, for a child that must not hold its parent's. */
+void fs_close_others(int a, int b);
+
 /* Make a directory and its parents; existing ones stay as they are. Errors: ERR_SYSTEM. */
 int fs_mkdirs(const char *path, mode_t mode, struct err *e) MUST_CHECK;
 

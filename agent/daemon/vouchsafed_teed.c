@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/daemon/vouchsafed_teed.h"
+#include "agent/base/fs.h"
 #include "agent/base/log.h"
 #include "agent/daemon/teed_serve.h"
 
 #include <errno.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-
-/* Of all that we have it keeps two, and the log. */
-static void close_all_but(int a, int b)
-{
-	int low = a < b ? a : b, high = a < b ? b : a;
-
-	(void)close_range(3, (unsigned)low - 1, 0);
-	if (high - low > 1)
-		(void)close_range((unsigned)low + 1, (unsigned)high - 1, 0);
-	(void)close_range((unsigned)high + 1, ~0u, 0);
-}
 
 /* Our signals are blocked in it; the end of the pair, which is ours too, is what ends it. */
 static int serve(int pair, int root_fd)
@@ -28,7 +18,8 @@ static int serve(int pair, int root_fd)
 	struct err e;
 
 	(void)prctl(PR_SET_NAME, "vouchsafe-teed", 0, 0, 0);
-	close_all_but(pair, root_fd);
+	/* Of all that we have it keeps two, and the log. */
+	fs_close_others(pair, root_fd);
 	if (teed_confine(&e) == 0 && teed_serve(&t, &e) == 0)
 		return 0;
 	log_err(LOG_LEVEL_ERROR, "the TEE's device is not served", &e);
