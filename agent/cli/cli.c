@@ -157,3 +157,20 @@ int cli_parse(const struct cli_syntax *s, int argc, char **argv, const char **op
 		return cli_usage(s->command, "want %s", s->operands);
 	return -1;
 }
+
+int cli_group(const char *group, const struct cli_command *commands, size_t n,
+	      void (*print_help)(FILE *f), int argc, char **argv)
+{
+	if (argc < 2) {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_help(stdout);
+		return EXIT_OK;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	return cli_usage(group, "unknown command %s %s", group, argv[1]);
+}

@@ -5,6 +5,8 @@
 #include "agent/base/buf.h"
 #include "agent/base/err.h"
 
+#include <stdio.h>
+
 /*
  * What every command shares. A command is one function in one file; vouchsafe.c lists them.
  *
@@ -37,6 +39,20 @@ int cli_fail(const struct err *e, bool json);
 
 /* Print a usage error and where the help is. Returns EXIT_USAGE. */
 int cli_usage(const char *command, const char *fmt, ...) PRINTF(2, 3);
+
+/* A command of a group: `vouchsafe GROUP NAME`. */
+struct cli_command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *about;
+};
+
+/*
+ * Run the command that argv[1] names, with argv[1] as its argv[0]; or help, also without any, which
+ * is then wrong usage. Returns the exit code.
+ */
+int cli_group(const char *group, const struct cli_command *commands, size_t n,
+	      void (*print_help)(FILE *f), int argc, char **argv);
 
 /*
  * Read a file, or standard input for "-". Errors: as fs_read().

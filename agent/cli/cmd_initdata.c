@@ -4,11 +4,7 @@
 
 #include <stdio.h>
 
-static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *about;
-} commands[] = {
+static const struct cli_command commands[] = {
 	{ "build", initdata_build, "make an initdata of files" },
 	{ "inspect", initdata_inspect, "say what an initdata holds, and what is wrong with it" },
 	{ "digest", initdata_print_digest, "print the digest and the register values to expect" },
@@ -31,18 +27,7 @@ static void help(FILE *f)
 
 int cmd_initdata(int argc, char **argv)
 {
-	if (argc < 2) {
-		help(stderr);
-		return EXIT_USAGE;
-	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-		help(stdout);
-		return EXIT_OK;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
-	return cli_usage("initdata", "unknown command initdata %s", argv[1]);
+	return cli_group("initdata", commands, ARRAY_LEN(commands), help, argc, argv);
 }
 
 int cli_load_initdata(struct initdata *out, const char *path, struct err *e)

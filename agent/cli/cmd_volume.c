@@ -58,7 +58,8 @@ static void put_volumes(struct buf *out, const struct json *list)
 		put_text(out, v, "mountPoint");
 		buf_puts(out, "  ");
 		put_text(out, v, json_string(json_get(v, "filesystem")) ? "filesystem" : "target");
-		buf_printf(out, "  %s%s\n", json_is_true(json_get(v, "keyed")) ? "keyed" : "keyless",
+		buf_printf(out, "  %s%s\n",
+			   json_is_true(json_get(v, "keyed")) ? "keyed" : "keyless",
 			   json_is_true(json_get(v, "integrity")) ? "  integrity" : "");
 	}
 }
@@ -74,9 +75,12 @@ static int volume_list_open(int argc, char **argv)
 	const struct cli_syntax syntax = {
 		.command = "volume list",
 		.operands = "",
-		.about = "As root in the guest: print the encrypted volumes that are open, one a line: mapper\n"
-			 "name, device, mount point, file system, whether it has a key, integrity.\n\n"
-			 "Exit code 75 when vouchsafe-mountd cannot be reached, 77 when you are not root.",
+		.about = "As root in the guest: print the encrypted volumes that are open, one a "
+			 "line: mapper\n"
+			 "name, device, mount point, file system, whether it has a key, "
+			 "integrity.\n\n"
+			 "Exit code 75 when vouchsafe-mountd cannot be reached, 77 when you are "
+			 "not root.",
 		.options = options,
 		.n_options = ARRAY_LEN(options),
 	};
@@ -116,10 +120,14 @@ static int volume_close_open(int argc, char **argv)
 	const struct cli_syntax syntax = {
 		.command = "volume close",
 		.operands = "NAME|--all",
-		.about = "As root in the guest: unmount a volume and close its mapping. NAME is its mapper name\n"
-			 "(vouchsafe volume list). One that is closed already is closed. A keyless volume's data\n"
-			 "are gone with that. vouchsafe-volumes.service does this with --all at shutdown.\n\n"
-			 "Exit code 71 when something uses the volume, 75 when vouchsafe-mountd cannot be reached,\n"
+		.about = "As root in the guest: unmount a volume and close its mapping. NAME is "
+			 "its mapper name\n"
+			 "(vouchsafe volume list). One that is closed already is closed. A keyless "
+			 "volume's data\n"
+			 "are gone with that. vouchsafe-volumes.service does this with --all at "
+			 "shutdown.\n\n"
+			 "Exit code 71 when something uses the volume, 75 when vouchsafe-mountd "
+			 "cannot be reached,\n"
 			 "77 when you are not root.",
 		.options = options,
 		.n_options = ARRAY_LEN(options),
@@ -183,9 +191,11 @@ static int ask(const struct row *rows, size_t n, const char *mount_point, struct
 	if ((r = rpc_ready(&link, d, e)) < 0)
 		return r;
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "opening %s; each step is in vouchsafed's log (journalctl -u vouchsafed)\n",
+		fprintf(stderr,
+			"opening %s; each step is in vouchsafed's log (journalctl -u vouchsafed)\n",
 			mount_point);
-	return rpc_call(&link, "api.SecureMountService", "SecureMount", buf_view(&request), d, &reply, e);
+	return rpc_call(&link, "api.SecureMountService", "SecureMount", buf_view(&request), d,
+			&reply, e);
 }
 
 static int volume_open_one(int argc, char **argv)
@@ -193,10 +203,14 @@ static int volume_open_one(int argc, char **argv)
 	bool integrity = false, encrypted = false, as_device = false, xfs = false;
 	const char *timeout = NULL, *key = NULL, *mkfs = NULL, *mapper = NULL, *at[2];
 	const struct cli_option options[] = {
-		{ "--key", NULL, &key, "REF  sealed.…, kbs:///…, file:///…; without it a random one" },
-		{ "--encrypted", &encrypted, NULL, "the device has a header already; else it is empty" },
-		{ "--integrity", &integrity, NULL, "dm-integrity: what the host changes is an error" },
-		{ "--as-device", &as_device, NULL, "no file system: MOUNT_POINT becomes a link to the mapping" },
+		{ "--key", NULL, &key,
+		  "REF  sealed.…, kbs:///…, file:///…; without it a random one" },
+		{ "--encrypted", &encrypted, NULL,
+		  "the device has a header already; else it is empty" },
+		{ "--integrity", &integrity, NULL,
+		  "dm-integrity: what the host changes is an error" },
+		{ "--as-device", &as_device, NULL,
+		  "no file system: MOUNT_POINT becomes a link to the mapping" },
 		{ "--xfs", &xfs, NULL, "xfs in the place of ext4" },
 		{ "--mkfs-opts", NULL, &mkfs, "WORDS  for mkfs, in one argument" },
 		{ "--mapper", NULL, &mapper, "NAME  below /dev/mapper; random without" },
@@ -205,14 +219,20 @@ static int volume_open_one(int argc, char **argv)
 	const struct cli_syntax syntax = {
 		.command = "volume open",
 		.operands = "DEVICE MOUNT_POINT",
-		.about = "In the guest: have vouchsafed open an encrypted volume, as SecureMount of cdh.sock does.\n"
-			 "DEVICE is a path or MAJ:MIN. A device that is not said to be --encrypted is formatted,\n"
-			 "unless it holds something; one that this key opens already is opened. Without --key\n"
+		.about = "In the guest: have vouchsafed open an encrypted volume, as SecureMount "
+			 "of cdh.sock does.\n"
+			 "DEVICE is a path or MAJ:MIN. A device that is not said to be --encrypted "
+			 "is formatted,\n"
+			 "unless it holds something; one that this key opens already is opened. "
+			 "Without --key\n"
 			 "nobody ever sees the key, and the volume dies with the boot.\n\n"
-			 "Exit code 65 when an option or a header is refused, 69 when device or kernel cannot, 75\n"
-			 "when the time was too short, 76 when the key or the header's tag is wrong, 77 when rules\n"
+			 "Exit code 65 when an option or a header is refused, 69 when device or "
+			 "kernel cannot, 75\n"
+			 "when the time was too short, 76 when the key or the header's tag is "
+			 "wrong, 77 when rules\n"
 			 "or a policy refuse.\n\n"
-			 "  vouchsafe volume open --key kbs:///default/volumes/data /dev/vdb /mnt/data",
+			 "  vouchsafe volume open --key kbs:///default/volumes/data /dev/vdb "
+			 "/mnt/data",
 		.options = options,
 		.n_options = ARRAY_LEN(options),
 		.min_operands = 2,
@@ -242,11 +262,7 @@ static int volume_open_one(int argc, char **argv)
 
 /* ------------------------------------------------------------------------------------ */
 
-static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *about;
-} commands[] = {
+static const struct cli_command commands[] = {
 	{ "list", volume_list_open, "which are open" },
 	{ "open", volume_open_one, "format where it is empty, open, mount" },
 	{ "close", volume_close_open, "unmount and close" },
@@ -255,7 +271,8 @@ static const struct {
 static void help(FILE *f)
 {
 	fprintf(f, "Usage: vouchsafe volume COMMAND [ARGUMENT]...\n\n"
-		   "Encrypted volumes of this guest. Pods get theirs through SecureMount; these are for a\n"
+		   "Encrypted volumes of this guest. Pods get theirs through SecureMount; these "
+		   "are for a\n"
 		   "person, for guests without kata-agent and for shutdown.\n\nCommands:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		fprintf(f, "  %-6s %s\n", commands[i].name, commands[i].about);
@@ -264,16 +281,5 @@ static void help(FILE *f)
 
 int cmd_volume(int argc, char **argv)
 {
-	if (argc < 2) {
-		help(stderr);
-		return EXIT_USAGE;
-	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-		help(stdout);
-		return EXIT_OK;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
-	return cli_usage("volume", "unknown command volume %s", argv[1]);
+	return cli_group("volume", commands, ARRAY_LEN(commands), help, argc, argv);
 }
