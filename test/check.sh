@@ -37,9 +37,7 @@ for bin in "$build"/unit/*/test_*; do
 	timeout -k 5 300 "$bin" >"$out" 2>&1
 	rc=$?
 	grep -E '^(FAIL|skip|     in)' "$out" | sed "s|^|$name: |"
-	if [ $rc -ne 0 ] && ! tail -n 1 "$out" | grep -q ' failed, '; then
-		sed "s|^|$name: |" "$out" | tail -n 40
-	fi
+	[ $rc -eq 0 ] || sed "s|^|$name: |" "$out" | tail -n 60
 	add
 done
 echo "unit: $passed passed, $failed failed, $skipped skipped"
