@@ -11,13 +11,6 @@ enum {
 	ALL_PCRS = 0xffffff, /* one bit a PCR */
 };
 
-#define cleanup_esys __attribute__((cleanup(esys_freep)))
-
-static void esys_freep(void *pp)
-{
-	Esys_Free(*(void **)pp);
-}
-
 static TPML_PCR_SELECTION select_pcrs(uint32_t mask)
 {
 	TPML_PCR_SELECTION s = { .count = 1 };

@@ -11,13 +11,6 @@ enum {
 	DATA_MAX = 64,                      /* of tpm_nv_write() */
 };
 
-#define cleanup_esys __attribute__((cleanup(esys_freep)))
-
-static void esys_freep(void *pp)
-{
-	Esys_Free(*(void **)pp);
-}
-
 /* An index as ESYS knows it. */
 struct nv {
 	struct tpm *op;
@@ -61,18 +54,13 @@ static int find_chunk(struct tpm *op, struct err *e)
 {
 	cleanup_esys TPMS_CAPABILITY_DATA *got = NULL;
 	const TPMS_TAGGED_PROPERTY *p;
-	struct tpm_try again = { 0 };
-	TSS2_RC rc;
+	int r;
 
 	if (op->nv_chunk != 0)
 		return 0;
-	do
-		rc = Esys_GetCapability(op->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-					TPM2_CAP_TPM_PROPERTIES, TPM2_PT_NV_BUFFER_MAX, 1, NULL,
-					&got);
-	while (tpm_again(op, &again, rc));
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(op, rc, "TPM2_GetCapability", e);
+	r = tpm_properties(&got, op, TPM2_PT_NV_BUFFER_MAX, 1, e);
+	if (r < 0)
+		return r;
 	p = &got->data.tpmProperties.tpmProperty[0];
 	if (got->data.tpmProperties.count != 1 || p->property != TPM2_PT_NV_BUFFER_MAX ||
 	    p->value < CHUNK_MIN)
@@ -198,6 +186,7 @@ static int define(struct nv *nv, size_t size, struct err *e)
 	};
 	struct tpm_try again = { 0 };
 	TSS2_RC rc;
+	int r;
 
 	do
 		rc = Esys_NV_DefineSpace(nv->op->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD,
@@ -207,7 +196,12 @@ static int define(struct nv *nv, size_t size, struct err *e)
 		return nv_fail(nv, rc, "TPM2_NV_DefineSpace", e);
 	/* As what was there already from now on: one way to come by an object. */
 	(void)Esys_TR_Close(nv->op->esys, &nv->tr);
-	return nv_open(nv, e);
+	r = nv_open(nv, e);
+	if (r == 0 && nv->size != size)
+		return err_code(e, CODE_TPM_REPLY,
+				"%s: NV %08x has %zu bytes, but was defined with %zu", nv->op->where,
+				nv->index, nv->size, size);
+	return r;
 }
 
 /* An index that takes size bytes, or pad of them. */

@@ -321,3 +321,27 @@ int tpm_fail(struct tpm *t, TSS2_RC rc, const char *command, struct err *e)
 		e->sys = (int)rc;
 	return r;
 }
+
+/* --- properties --------------------------------------------------------------------------- */
+
+int tpm_properties(TPMS_CAPABILITY_DATA **out, struct tpm *op, uint32_t first, uint32_t n,
+		   struct err *e)
+{
+	cleanup_esys TPMS_CAPABILITY_DATA *got = NULL;
+	struct tpm_try again = { 0 };
+	TSS2_RC rc;
+
+	do
+		rc = Esys_GetCapability(op->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+					TPM2_CAP_TPM_PROPERTIES, first, n, NULL, &got);
+	while (tpm_again(op, &again, rc));
+	if (rc != TSS2_RC_SUCCESS)
+		return tpm_fail(op, rc, "TPM2_GetCapability", e);
+	/* libtss2 takes any: another has another structure in the same place, and more of it. */
+	if (got->capability != TPM2_CAP_TPM_PROPERTIES)
+		return err_code(e, CODE_TPM_REPLY,
+				"%s: TPM2_GetCapability: capability %u, asked for %u (properties)",
+				op->where, got->capability, TPM2_CAP_TPM_PROPERTIES);
+	*out = take(got);
+	return 0;
+}

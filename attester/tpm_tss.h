@@ -74,6 +74,21 @@ bool tpm_again(struct tpm *t, struct tpm_try *again, TSS2_RC rc);
 /* The error of a failed command; e->sys is rc. command is its name in the specification. */
 int tpm_fail(struct tpm *t, TSS2_RC rc, const char *command, struct err *e);
 
+static inline void tpm_esys_freep(void *pp)
+{
+	Esys_Free(*(void **)pp);
+}
+
+#define cleanup_esys __attribute__((cleanup(tpm_esys_freep)))
+
+/*
+ * Ask for n properties of the TPM from the first on.
+ * out  set on success only; release with Esys_Free()
+ * Errors: tpm.reply (an answer that is of something else), tpm.failed, tpm.busy, tpm.timeout.
+ */
+int tpm_properties(TPMS_CAPABILITY_DATA **out, struct tpm *op, uint32_t first, uint32_t n,
+		   struct err *e) MUST_CHECK;
+
 /* The code without its layer when the TPM itself (or the resource manager) gave it, else 0. */
 TSS2_RC tpm_rc_of_device(TSS2_RC rc);
 

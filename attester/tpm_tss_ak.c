@@ -12,13 +12,6 @@ enum {
 	RSA_BITS = 2048,
 };
 
-#define cleanup_esys __attribute__((cleanup(esys_freep)))
-
-static void esys_freep(void *pp)
-{
-	Esys_Free(*(void **)pp);
-}
-
 /* --- load --------------------------------------------------------------------------------- */
 
 void tpm_key_done(struct tpm_key *key)
@@ -319,20 +312,14 @@ int tpm_describe(struct tpm *t, struct buf *text, struct err *e)
 	enum { WANT = TPM2_PT_FIRMWARE_VERSION_2 - TPM2_PT_MANUFACTURER + 1 };
 	cleanup_tpm_op struct tpm *op = NULL;
 	cleanup_esys TPMS_CAPABILITY_DATA *got = NULL;
-	struct tpm_try again = { 0 };
 	uint32_t value[WANT] = { 0 };
-	TSS2_RC rc;
 	int r = tpm_begin(&op, t, TPM_WAIT, e);
 
 	if (r < 0)
 		return r;
-	do
-		rc = Esys_GetCapability(op->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-					TPM2_CAP_TPM_PROPERTIES, TPM2_PT_MANUFACTURER, WANT, NULL,
-					&got);
-	while (tpm_again(op, &again, rc));
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(op, rc, "TPM2_GetCapability", e);
+	r = tpm_properties(&got, op, TPM2_PT_MANUFACTURER, WANT, e);
+	if (r < 0)
+		return r;
 	for (uint32_t i = 0; i < got->data.tpmProperties.count; i++) {
 		const TPMS_TAGGED_PROPERTY *p = &got->data.tpmProperties.tpmProperty[i];
 

@@ -85,6 +85,8 @@ struct fake_tpm {
 	const char *ak_handle; /* 4 bytes; NULL: 81010002 */
 	struct fake_nv nv[2];
 	unsigned chunk;                         /* NV_BUFFER_MAX; 0: 1024 */
+	unsigned handles;                       /* GetCapability answers so many handles instead */
+	size_t defined_size;                    /* what NV_DefineSpace makes of any size; 0: the size */
 	void (*on_nv_read)(struct fake_tpm *f); /* before a reading at offset 0 */
 
 	/* Counted. */
@@ -225,7 +227,7 @@ static inline uint32_t fake_nv_command(struct fake_tpm *f, uint32_t cc, struct b
 		f->nv_defines++;
 		nv->index = fake_get32(end - 14);
 		nv->attributes = fake_get32(end - 8);
-		nv->size = (size_t)end[-2] << 8 | end[-1];
+		nv->size = f->defined_size ? f->defined_size : (size_t)end[-2] << 8 | end[-1];
 		nv->bytes = BUF_MAX(4096);
 		return 0;
 	}
@@ -302,6 +304,12 @@ static inline void fake_answer(struct fake_tpm *f, struct buf *reply, const uint
 	}
 	if (cc == CC_READ_PUBLIC) {
 		fake_read_public(f, &params);
+	} else if (cc == CC_GET_CAPABILITY && f->handles) {
+		buf_putc(&params, 0);
+		fake_u32(&params, 1);
+		fake_u32(&params, f->handles);
+		for (unsigned i = 0; i < f->handles; i++)
+			fake_u32(&params, 0x12c);
 	} else if (cc == CC_GET_CAPABILITY) {
 		buf_putc(&params, 0);
 		fake_u32(&params, 6);

@@ -218,6 +218,53 @@ TEST(tpm_nv_write__lengths_that_are_none__are_the_callers_fault)
 	CHECK_INT(f->commands, 0);
 }
 
+/* What is written goes by the size that the TPM says: it must not be more than there is. */
+TEST(tpm_nv_write__index_of_another_size_than_was_defined__is_a_bad_reply)
+{
+	static const size_t sizes[] = { 47, 49, 64, 3000, 65535 };
+	const uint8_t data[48] = { 1 };
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct fake_tpm *f = fake_tpm_start();
+		cleanup_tpm struct tpm *t = open_fake(f);
+		int r;
+
+		f->defined_size = sizes[i];
+		f->nv_writes = 0;
+		r = tpm_nv_write(t, INPUT, (struct view){ data, 48 }, 64, &e);
+		f->defined_size = 0;
+		CHECK_ERR(r, ERR_FORMAT, e, "defined with 48");
+		CHECK_INT(e.code, CODE_TPM_REPLY);
+		CHECK_INT(f->nv_writes, 0);
+	}
+}
+
+/* Another capability has another structure in the same place, and more of it. */
+TEST(tpm__another_capability_in_the_answer__is_a_bad_reply)
+{
+	static const unsigned counts[] = { 1, 127, 254 };
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	cleanup_buf struct buf out = BUF_MAX(TPM_NV_MAX);
+	struct err e;
+
+	fill(&f->nv[0], INDEX, 100);
+	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+		int r;
+
+		f->handles = counts[i];
+		r = tpm_nv_read(t, INDEX, &out, &e);
+		CHECK_ERR(r, ERR_FORMAT, e, "TPM2_GetCapability");
+		CHECK_INT(e.code, CODE_TPM_REPLY);
+		r = FAKE_SYNCED(tpm_describe(t, &out, &e));
+		CHECK_ERR(r, ERR_FORMAT, e, "TPM2_GetCapability");
+		CHECK_INT(e.code, CODE_TPM_REPLY);
+		f->handles = 0;
+		CHECK_INT(out.len, 0);
+	}
+}
+
 /* --- a device that stays open: what ESYS knows of an index or a key may be out of date ---------- */
 
 static struct fake_tpm *device(struct tpm **t)
