@@ -113,8 +113,9 @@ $(foreach r,$(rooms),$(eval $(call room_rule,$(r))))
 # --- programs ---------------------------------------------------------------
 # A program is its main, the files beside it named in *_src, and every room (unused parts are
 # left out by the linker, which is what keeps libcurl out of vouchsafe-oci).
-vouchsafed_src := agent/daemon/vouchsafed.c $(wildcard agent/daemon/vouchsafed_*.c) agent/daemon/sandbox.c \
-	agent/daemon/teed_serve.c
+startup_src := agent/daemon/startup.c agent/daemon/sandbox.c
+vouchsafed_src := agent/daemon/vouchsafed.c $(wildcard agent/daemon/vouchsafed_*.c) agent/daemon/teed_serve.c \
+	$(startup_src)
 vouchsafe_src := $(wildcard agent/cli/*.c)
 oci_src := agent/daemon/vouchsafe-oci.c $(wildcard agent/daemon/oci_*.c)
 
@@ -129,17 +130,17 @@ $(B)/vouchsafe: $(call obj,$(vouchsafe_src)) $(call archives_of,$(cli_rooms))
 oci_rooms := setup initdata mounts api crypto base
 $(B)/vouchsafe-oci: $(call obj,$(oci_src)) $(call archives_of,$(oci_rooms))
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(oci_rooms)) -o $@
-rest_src := agent/daemon/vouchsafe-rest.c agent/daemon/rest_socket.c agent/daemon/sandbox.c
+rest_src := agent/daemon/vouchsafe-rest.c agent/daemon/rest_socket.c $(startup_src)
 $(B)/vouchsafe-rest: $(call obj,$(rest_src)) $(call archives_of,$(needs_api))
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_api)) $(libs_rest) -lseccomp -o $@
 
 # Of attester only what reaches the device: no TPM, no crypto.
-teed_src := agent/daemon/vouchsafe-teed.c agent/daemon/teed_serve.c agent/daemon/sandbox.c
+teed_src := agent/daemon/vouchsafe-teed.c agent/daemon/teed_serve.c $(startup_src)
 $(B)/vouchsafe-teed: $(call obj,$(teed_src)) $(call archives_of,attester api base)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,base) -lseccomp -o $@
 
 # The only one with libcryptsetup; of the other rooms what measured rules need.
-mountd_src := agent/daemon/vouchsafe-mountd.c agent/daemon/mountd_serve.c agent/daemon/mountd_rules.c agent/daemon/sandbox.c
+mountd_src := agent/daemon/vouchsafe-mountd.c agent/daemon/mountd_serve.c agent/daemon/mountd_rules.c $(startup_src)
 mountd_rooms := volume setup initdata api crypto base
 $(B)/vouchsafe-mountd: $(call obj,$(mountd_src)) $(call archives_of,$(mountd_rooms))
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(mountd_rooms)) -lseccomp -o $@

@@ -2,14 +2,15 @@
 #include "agent/daemon/rest_socket.h"
 
 #include "agent/api/rest_route.h"
+#include "agent/base/listenfds.h"
+#include "agent/base/mem.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
-enum { FIRST_FD = 3, BACKLOG = 128 };
+enum { BACKLOG = 128 };
 
 union address {
 	struct sockaddr any;
@@ -29,20 +30,6 @@ static void say(char where[REST_SOCKET_TEXT], const union address *a)
 		       ntohs(v6 ? a->in6.sin6_port : a->in.sin_port));
 }
 
-/* The number in an environment variable; 0 when there is none, -1 when it is no number. */
-static long number_of(const char *name)
-{
-	const char *text = getenv(name);
-	char *end;
-	long n;
-
-	if (!text)
-		return 0;
-	errno = 0;
-	n = strtol(text, &end, 10);
-	return errno != 0 || end == text || *end != '\0' || n < 0 ? -1 : n;
-}
-
 static int option_of(int fd, int name)
 {
 	int value = -1;
@@ -54,28 +41,24 @@ static int option_of(int fd, int name)
 /* 1 and *out: one was handed over; 0: none. */
 static int inherited(int *out, char where[REST_SOCKET_TEXT], struct err *e)
 {
-	long pid = number_of("LISTEN_PID"), n = number_of("LISTEN_FDS");
+	static struct listen_fds handed;
 	union address a = { 0 };
 	socklen_t len = sizeof a;
+	int r = listen_fds_take(&handed, e), fd = handed.at[0].fd;
 
-	if (pid != getpid() || n == 0)
-		return 0;
-	(void)unsetenv("LISTEN_PID");
-	(void)unsetenv("LISTEN_FDS");
-	(void)unsetenv("LISTEN_FDNAMES");
-	if (n != 1)
-		return err_set(e, ERR_FORMAT, "%ld sockets were handed over, want 1", n);
-	if (option_of(FIRST_FD, SO_TYPE) != SOCK_STREAM ||
-	    option_of(FIRST_FD, SO_ACCEPTCONN) != 1 || getsockname(FIRST_FD, &a.any, &len) < 0 ||
+	if (r < 0 || handed.n == 0)
+		return r;
+	if (handed.n != 1)
+		return err_set(e, ERR_FORMAT, "%zu sockets were handed over, want 1", handed.n);
+	if (option_of(fd, SO_TYPE) != SOCK_STREAM || option_of(fd, SO_ACCEPTCONN) != 1 ||
+	    getsockname(fd, &a.any, &len) < 0 ||
 	    (a.any.sa_family != AF_INET && a.any.sa_family != AF_INET6))
 		return err_set(e, ERR_FORMAT, "what was handed over is no listening TCP socket");
 	say(where, &a);
 	if (!rest_peer_is_local(&a.any))
 		return err_set(e, ERR_DENIED,
 			       "the socket handed over is on %s, no loopback address", where);
-	if (fcntl(FIRST_FD, F_SETFD, FD_CLOEXEC) < 0)
-		return err_sys(e, errno, "the socket handed over");
-	*out = FIRST_FD;
+	*out = fd;
 	return 1;
 }
 

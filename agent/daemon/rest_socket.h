@@ -16,7 +16,8 @@
  * where  out: the address it listens on
  *
  * Errors: ERR_USAGE (bind malformed, or no loopback address), ERR_SYSTEM, ERR_FORMAT (what was
- * handed over is not exactly one listening TCP socket), ERR_DENIED (it is on no loopback address).
+ * handed over is not exactly one listening TCP socket, or announced as listenfds.h refuses),
+ * ERR_DENIED (it is on no loopback address), ERR_LIMIT and ERR_NOMEM as listen_fds_take().
  */
 int rest_socket(int *fd, const char *bind, char where[REST_SOCKET_TEXT], struct err *e) MUST_CHECK;
 

@@ -56,17 +56,16 @@ int sandbox_limits(struct err *e)
 	return 0;
 }
 
+/* Where CAP_SETPCAP is not there the set stays: what we execute gets nothing from it all the same. */
 static int keep_bounding_set(uint64_t mask, struct err *e)
 {
-	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
-		if (!(mask >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != 0 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL && errno != EPERM)
+	for (int cap = 0; cap <= CAP_LAST_CAP; cap++) {
+		if ((mask >> cap & 1) || prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 0)
+			continue;
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL && errno != EPERM)
 			return err_sys(e, errno, "prctl(PR_CAPBSET_DROP)");
+	}
 	return 0;
-}
-
-static int drop_bounding_set(struct err *e)
-{
-	return keep_bounding_set(0, e);
 }
 
 static int keep_capabilities(uint64_t mask, struct err *e)
@@ -82,11 +81,6 @@ static int keep_capabilities(uint64_t mask, struct err *e)
 	if (syscall(SYS_capset, &header, kept) < 0)
 		return err_sys(e, errno, "capset");
 	return 0;
-}
-
-static int drop_capabilities(struct err *e)
-{
-	return keep_capabilities(0, e);
 }
 
 size_t sandbox_memlock(size_t want)
@@ -106,7 +100,7 @@ int sandbox_drop_to(uid_t uid, gid_t gid, struct err *e)
 	int r;
 
 	if (geteuid() == 0) {
-		r = drop_bounding_set(e);
+		r = keep_bounding_set(0, e);
 		if (r < 0)
 			return r;
 		if (setgroups(0, NULL) < 0)
@@ -119,21 +113,15 @@ int sandbox_drop_to(uid_t uid, gid_t gid, struct err *e)
 		if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 			return err_sys(e, errno, "prctl(PR_SET_DUMPABLE)");
 	}
-	return drop_capabilities(e);
-}
-
-int sandbox_drop_powers(struct err *e)
-{
-	int r = geteuid() == 0 ? drop_bounding_set(e) : 0;
-
-	return r < 0 ? r : drop_capabilities(e);
+	return keep_capabilities(0, e);
 }
 
 int sandbox_keep_powers(uint64_t mask, struct err *e)
 {
-	int r = geteuid() == 0 ? keep_bounding_set(mask, e) : 0;
+	bool root = geteuid() == 0;
+	int r = root ? keep_bounding_set(mask, e) : 0;
 
-	return r < 0 ? r : keep_capabilities(geteuid() == 0 ? mask : 0, e);
+	return r < 0 ? r : keep_capabilities(root ? mask : 0, e);
 }
 
 int sandbox_drop(struct err *e)
@@ -141,7 +129,8 @@ int sandbox_drop(struct err *e)
 	return sandbox_drop_to(SANDBOX_UID, SANDBOX_GID, e);
 }
 
-static const int allowed[] = {
+/* Of every daemon. */
+static const int daemons[] = {
 	/* files, for CA folders, the credential folder, resolv.conf */
 	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(pread64),
 	SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(close), SCMP_SYS(fstat),
@@ -181,8 +170,8 @@ static const int allowed[] = {
 	SCMP_SYS(getrusage), SCMP_SYS(times),
 };
 
-/* Of a daemon that opens sockets of any kind. */
-static const int networked[] = { SCMP_SYS(bind), SCMP_SYS(listen) };
+/* Of a daemon that makes sockets others connect to. */
+static const int binding[] = { SCMP_SYS(bind), SCMP_SYS(listen) };
 
 /* Of mountd, libcryptsetup, libdevmapper, mkfs.ext4 and mkfs.xfs. */
 static const int mounting[] = {
@@ -208,18 +197,33 @@ static const int mounting[] = {
 	SCMP_SYS(rt_sigpending), SCMP_SYS(rt_sigsuspend), SCMP_SYS(get_robust_list),
 };
 
+/* What a filter allows. Every other call is answered EPERM. */
+struct set {
+	const int *number;
+	size_t n;
+};
+
+struct filter {
+	struct set calls[3];
+	struct set families;     /* of socket(2), and socketpair(2) of AF_UNIX; none: no rule of these */
+	scmp_datum_t clone_mask; /* clone(2) with these flags … ; 0: no rule of it */
+	scmp_datum_t clone_want; /* … like this */
+};
+
+#define SET(list) { (list), ARRAY_LEN(list) }
+
 static void release(scmp_filter_ctx *ctx)
 {
 	if (*ctx)
 		seccomp_release(*ctx);
 }
 
-static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)
+static int allow(scmp_filter_ctx ctx, const struct set *calls)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0);
+	for (size_t i = 0; r == 0 && i < calls->n; i++) {
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls->number[i], 0);
 		/* A call that this architecture lacks needs no rule. */
 		if (r == -EDOM || r == -EFAULT)
 			r = 0;
@@ -227,33 +231,28 @@ static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)
 	return r;
 }
 
-static int build(scmp_filter_ctx ctx, bool local)
+static int build(scmp_filter_ctx ctx, const struct filter *f)
 {
-	static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
-	size_t n_families = local ? 1 : ARRAY_LEN(families);
-	int r;
+	int r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 
-	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-	if (r == 0)
-		r = allow(ctx, allowed, ARRAY_LEN(allowed));
-	if (r == 0 && !local)
-		r = allow(ctx, networked, ARRAY_LEN(networked));
-	for (size_t i = 0; r == 0 && i < n_families; i++)
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(f->calls); i++)
+		r = allow(ctx, &f->calls[i]);
+	for (size_t i = 0; r == 0 && i < f->families.n; i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
-	if (r == 0)
+				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)f->families.number[i]));
+	if (r == 0 && f->families.n > 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
 				     SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
-	/* Threads, not processes. clone3 hides its flags in memory: ENOSYS makes libc use clone. */
-	if (r == 0)
+	if (r == 0 && f->clone_mask != 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-				     SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+				     SCMP_A0(SCMP_CMP_MASKED_EQ, f->clone_mask, f->clone_want));
+	/* clone3 hides its flags in memory: ENOSYS makes libc use clone. */
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	return r == 0 ? seccomp_load(ctx) : r;
 }
 
-static int filter(bool local, struct err *e)
+static int load(const struct filter *f, struct err *e)
 {
 	__attribute__((cleanup(release))) scmp_filter_ctx ctx = NULL;
 	int r;
@@ -264,78 +263,49 @@ static int filter(bool local, struct err *e)
 	ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	if (!ctx)
 		return err_set(e, ERR_NOMEM, "no memory for the system call filter");
-	r = build(ctx, local);
-	if (r < 0)
-		return err_sys(e, -r, "system call filter");
-	return 0;
+	r = build(ctx, f);
+	return r < 0 ? err_sys(e, -r, "system call filter") : 0;
 }
 
 int sandbox_syscalls(struct err *e)
 {
-	return filter(false, e);
+	static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
+	/* Threads, not processes. */
+	const struct filter f = { .calls = { SET(daemons), SET(binding) },
+				  .families = SET(families),
+				  .clone_mask = CLONE_THREAD,
+				  .clone_want = CLONE_THREAD };
+
+	return load(&f, e);
 }
 
 int sandbox_syscalls_local(struct err *e)
 {
-	return filter(true, e);
+	static const int families[] = { AF_UNIX };
+	const struct filter f = { .calls = { SET(daemons) },
+				  .families = SET(families),
+				  .clone_mask = CLONE_THREAD,
+				  .clone_want = CLONE_THREAD };
+
+	return load(&f, e);
 }
 
 int sandbox_syscalls_only(const int *calls, size_t n, struct err *e)
 {
-	__attribute__((cleanup(release))) scmp_filter_ctx ctx = NULL;
-	int r;
+	const struct filter f = { .calls = { { calls, n } } };
 
-	if (SANITIZED)
-		return 0;
-	ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	if (!ctx)
-		return err_set(e, ERR_NOMEM, "no memory for the system call filter");
-	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-	if (r == 0)
-		r = allow(ctx, calls, n);
-	if (r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-	if (r == 0)
-		r = seccomp_load(ctx);
-	return r < 0 ? err_sys(e, -r, "system call filter") : 0;
-}
-
-static int build_mounting(scmp_filter_ctx ctx)
-{
-	static const int families[] = { AF_UNIX, AF_ALG };
-	const scmp_datum_t namespaces = CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |
-					CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
-	int r = allow(ctx, allowed, ARRAY_LEN(allowed));
-
-	if (r == 0)
-		r = allow(ctx, mounting, ARRAY_LEN(mounting));
-	/* AF_ALG: a key's socket is bound to its algorithm. */
-	if (r == 0)
-		r = allow(ctx, networked, ARRAY_LEN(networked));
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(families); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
-	if (r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
-				     SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
-	if (r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-				     SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces, 0));
-	if (r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-	return r == 0 ? seccomp_load(ctx) : r;
+	return load(&f, e);
 }
 
 int sandbox_syscalls_mount(struct err *e)
 {
-	__attribute__((cleanup(release))) scmp_filter_ctx ctx = NULL;
-	int r;
+	static const int families[] = { AF_UNIX, AF_ALG };
+	/* Processes, but in no new namespace. A key's socket is bound to its algorithm (AF_ALG). */
+	const struct filter f = { .calls = { SET(daemons), SET(binding), SET(mounting) },
+				  .families = SET(families),
+				  .clone_mask = CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID |
+						CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
+						CLONE_NEWCGROUP };
 
-	if (SANITIZED)
-		return 0;
-	ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	if (!ctx)
-		return err_set(e, ERR_NOMEM, "no memory for the system call filter");
-	r = build_mounting(ctx);
-	return r < 0 ? err_sys(e, -r, "system call filter") : 0;
+	return load(&f, e);
 }

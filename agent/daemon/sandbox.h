@@ -41,14 +41,9 @@ int sandbox_drop(struct err *e) MUST_CHECK;
 int sandbox_drop_to(uid_t uid, gid_t gid, struct err *e) MUST_CHECK;
 
 /*
- * As root: give up every capability, also for what it would execute, and stay uid 0: the owner of
- * devices and of configfs. As another user: drop what capabilities there are. Errors: ERR_SYSTEM.
- */
-int sandbox_drop_powers(struct err *e) MUST_CHECK;
-
-/*
- * As root: give up every capability but those of the mask (1 << CAP_…), also for what it
- * executes, and stay uid 0. As another user: drop what capabilities there are. Errors: ERR_SYSTEM.
+ * As root: give up every capability but those of the mask (1 << CAP_…; 0: all), also for what it
+ * executes, and stay uid 0, the owner of devices, of configfs, of mount points. As another user:
+ * drop what capabilities there are. Errors: ERR_SYSTEM.
  */
 int sandbox_keep_powers(uint64_t mask, struct err *e) MUST_CHECK;
 

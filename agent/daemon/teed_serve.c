@@ -257,7 +257,7 @@ int teed_confine(struct err *e)
 	};
 	int r;
 
-	if ((r = sandbox_limits(e)) < 0 || (r = sandbox_drop_powers(e)) < 0)
+	if ((r = sandbox_limits(e)) < 0 || (r = sandbox_keep_powers(0, e)) < 0)
 		return r;
 	return sandbox_syscalls_only(calls, ARRAY_LEN(calls), e);
 }

@@ -2,23 +2,20 @@
 #include "agent/api/aa_client.h"
 #include "agent/api/rest.h"
 #include "agent/base/fs.h"
-#include "agent/base/log.h"
 #include "agent/base/notify.h"
 #include "agent/base/version.h"
 #include "agent/daemon/rest_socket.h"
 #include "agent/daemon/sandbox.h"
+#include "agent/daemon/startup.h"
 #include "agent/setup/guest.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/signalfd.h>
 
-/* Exit codes, as in vouchsafe-rest(8). */
-enum { OK = 0, FEATURES = 1, USAGE = 64, SYSTEM = 71 };
+/* The exit code of unknown features, as upstream's; the others are in startup.h. See vouchsafe-rest(8). */
+enum { EXIT_FEATURES = 1 };
 
 enum {
 	DRAIN_MS = 10 * 1000,
@@ -33,13 +30,13 @@ static const size_t calls_bytes = (size_t)(REST_LOCAL + REST_TRUSTEE) * SECRET_M
 static const size_t held_bytes = 24u << 20;
 
 struct options {
-	const char *bind, *features, *cdh_addr, *aa_addr, *root;
+	const char *bind, *features, *cdh_addr, *aa_addr;
 	bool without_key;
-	enum log_level level;
 };
 
-static void help(void)
+static void help(const void *ctx)
 {
+	(void)ctx;
 	printf("Usage: vouchsafe-rest [-b IP:PORT] [-f FEATURES] [-c ADDR] [-a ADDR]\n\n"
 	       "Serves the pod's containers over HTTP on a loopback address: resources, tokens, "
 	       "evidence and\n"
@@ -59,62 +56,43 @@ static void help(void)
 			      : "");
 }
 
-enum { OPT_VERSION = 256, OPT_WITHOUT_KEY, OPT_LOG, OPT_ROOT };
+enum { OPT_WITHOUT_KEY = 256 };
 
-static const struct option long_options[] = {
+static const struct option options[] = {
 	{ "bind", required_argument, NULL, 'b' },
 	{ "features", required_argument, NULL, 'f' },
 	{ "cdh_addr", required_argument, NULL, 'c' },
 	{ "aa_addr", required_argument, NULL, 'a' },
 	{ "token-without-key", no_argument, NULL, OPT_WITHOUT_KEY },
-	{ "log", required_argument, NULL, OPT_LOG },
-	{ "version", no_argument, NULL, OPT_VERSION },
-	{ "help", no_argument, NULL, 'h' },
-	{ "root", required_argument, NULL, OPT_ROOT },
+	STARTUP_OPTIONS,
 	{ 0 },
 };
 
-static int refuse(const char *what)
+static const char *take_option(void *ctx, int c)
 {
-	fprintf(stderr, "vouchsafe-rest: %s; see --help\n", what);
-	return USAGE;
+	struct options *o = ctx;
+
+	if (c == 'b')
+		o->bind = optarg;
+	else if (c == 'f')
+		o->features = optarg;
+	else if (c == 'c')
+		o->cdh_addr = optarg;
+	else if (c == 'a')
+		o->aa_addr = optarg;
+	else
+		o->without_key = true;
+	return NULL;
 }
 
-/* -1 to go on, else the exit code. */
-static int parse(struct options *o, int argc, char **argv)
-{
-	struct err e;
-	int c;
-
-	while ((c = getopt_long(argc, argv, "b:f:c:a:h", long_options, NULL)) != -1) {
-		if (c == 'b') {
-			o->bind = optarg;
-		} else if (c == 'f') {
-			o->features = optarg;
-		} else if (c == 'c') {
-			o->cdh_addr = optarg;
-		} else if (c == 'a') {
-			o->aa_addr = optarg;
-		} else if (c == OPT_WITHOUT_KEY) {
-			o->without_key = true;
-		} else if (c == OPT_ROOT && version_is_dev) {
-			o->root = optarg;
-		} else if (c == 'h') {
-			help();
-			return OK;
-		} else if (c == OPT_VERSION) {
-			printf("vouchsafe-rest %s\n", version_text);
-			return OK;
-		} else if (c == OPT_LOG) {
-			if (log_level_parse(&o->level, optarg, &e) < 0)
-				return refuse(e.msg);
-		} else {
-			return refuse(c == OPT_ROOT ? "--root is for development builds"
-						    : "bad option");
-		}
-	}
-	return optind == argc ? -1 : refuse("unexpected argument");
-}
+static const struct startup_syntax syntax = {
+	.name = "vouchsafe-rest",
+	.build = "vouchsafe-rest ",
+	.letters = "b:f:c:a:h",
+	.options = options,
+	.help = help,
+	.own_option = take_option,
+};
 
 /* --- what is logged --------------------------------------------------------------------- */
 
@@ -165,7 +143,7 @@ static void tell_status(struct rest *r)
 
 /* --- the service -------------------------------------------------------------------------- */
 
-static int wait_for_end(struct rest *r, int signals)
+static void wait_for_end(struct rest *r, int signals)
 {
 	struct pollfd p = { .fd = signals, .events = POLLIN };
 	struct rest_stats s;
@@ -177,7 +155,7 @@ static int wait_for_end(struct rest *r, int signals)
 		rest_stats(r, &s);
 		n = poll(&p, 1, s.conns.connections > 0 ? SWEEP_MS : QUIET_MS);
 		if (n > 0 || (n < 0 && errno != EINTR))
-			return OK;
+			return;
 		rest_sweep(r);
 		if (clock_boot_ms() - told >= QUIET_MS) {
 			tell_status(r);
@@ -206,7 +184,7 @@ static int serve(struct rest_config *config, const char *where, int signals, str
 		 rest_features_name(config->backend.features),
 		 config->backend.token_without_key ? "withheld" : "given");
 	(void)notify_send("READY=1", NULL);
-	(void)wait_for_end(r, signals);
+	wait_for_end(r, signals);
 	log_info("stopping", "drain_ms=%d", DRAIN_MS);
 	(void)notify_send("STOPPING=1", NULL);
 	if (rest_stop(r, deadline_in(DRAIN_MS), e) < 0)
@@ -214,78 +192,60 @@ static int serve(struct rest_config *config, const char *where, int signals, str
 	return 0;
 }
 
-static int block_signals(struct err *e)
-{
-	sigset_t set;
-	int fd;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGHUP);
-	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
-		return err_sys(e, errno, "block signals");
-	(void)signal(SIGPIPE, SIG_IGN);
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
-	return fd >= 0 ? fd : err_sys(e, errno, "signalfd");
-}
-
 /* The socket's path of unix://PATH below root, malloc'd; NULL when it is no such address. */
-static char *path_of(const struct options *o, const char *addr)
+static char *path_of(const char *root, const char *addr)
 {
 	static const char scheme[] = "unix://";
 	const char *path = addr + sizeof scheme - 1;
 
 	if (strncmp(addr, scheme, sizeof scheme - 1) != 0 || path[0] != '/')
 		return NULL;
-	return fs_join(o->root, path);
+	return fs_join(root, path);
 }
 
 static int run(const struct options *o, struct rest_config *config)
 {
 	char where[REST_SOCKET_TEXT];
 	struct err e;
-	int signals = block_signals(&e);
-	int r = signals < 0 ? signals : sandbox_limits(&e);
+	int signals, r = rest_socket(&config->listen_fd, o->bind, where, &e);
 
-	if (r == 0)
-		r = rest_socket(&config->listen_fd, o->bind, where, &e);
 	if (r == -ERR_USAGE)
-		return refuse(e.msg);
-	if (r == 0)
-		r = serve(config, where, signals, &e);
-	if (r == 0)
-		return OK;
+		return startup_refuse(syntax.name, e.msg);
+	if (r == 0 && (r = signals = startup_signals(false, &e)) >= 0 &&
+	    (r = sandbox_environment(&e)) == 0 && (r = sandbox_limits(&e)) == 0 &&
+	    (r = serve(config, where, signals, &e)) == 0)
+		return STARTUP_OK;
 	log_err(LOG_LEVEL_ERROR, "cannot serve", &e);
-	return SYSTEM;
+	return STARTUP_SYSTEM;
 }
 
 int main(int argc, char **argv)
 {
 	static struct failures failures = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct startup_given given = STARTUP_DEFAULTS;
 	struct options o = { .bind = "127.0.0.1:8006",
 			     .features = "resource",
 			     .cdh_addr = "unix://" GUEST_CDH_SOCKET,
-			     .aa_addr = "unix://" AA_SOCKET,
-			     .level = LOG_LEVEL_INFO };
+			     .aa_addr = "unix://" AA_SOCKET };
 	char version[160];
 	struct rest_config config = { .listen_fd = -1 };
 	struct rest_backend_config *b = &config.backend;
 	struct err e;
-	int r = parse(&o, argc, argv);
-	cleanup_free char *cdh = path_of(&o, o.cdh_addr), *aa = path_of(&o, o.aa_addr);
+	int r = startup_parse(&given, &syntax, &o, argc, argv);
+	cleanup_free char *cdh = path_of(given.root, o.cdh_addr), *aa = path_of(given.root, o.aa_addr);
 
 	if (r >= 0)
 		return r;
-	log_set_level(o.level);
+	log_set_level(given.level);
 	/* The name by which native kata starts it: stderr is the host's console then. */
 	log_codes_only(strcmp(program_invocation_short_name, "api-server-rest") == 0);
 	if (rest_features_parse(&b->features, o.features, &e) < 0) {
 		log_err(LOG_LEVEL_ERROR, "bad option", &e);
-		return FEATURES;
+		return EXIT_FEATURES;
 	}
 	if (!cdh || !aa || strlen(cdh) > RPC_PATH_MAX || strlen(aa) > RPC_PATH_MAX)
-		return refuse("an address of a service must be unix:// and an absolute path");
+		return startup_refuse(syntax.name,
+				      "an address of a service must be unix:// and an absolute path");
 	(void)snprintf(version, sizeof version, "Guest Components Version: vouchsafe %s",
 		       version_text);
 	b->cdh = (struct rest_service){ o.cdh_addr, cdh };

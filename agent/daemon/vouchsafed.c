@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/api/ttrpc_server.h"
 #include "agent/base/fs.h"
-#include "agent/base/listenfds.h"
-#include "agent/base/log.h"
 #include "agent/base/notify.h"
 #include "agent/base/version.h"
 #include "agent/daemon/sandbox.h"
+#include "agent/daemon/startup.h"
 #include "agent/daemon/vouchsafed_aa.h"
 #include "agent/daemon/vouchsafed_fetch.h"
 #include "agent/daemon/vouchsafed_metrics.h"
@@ -17,13 +16,11 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 
-/* Exit codes, as in vouchsafed(8): 0 stopped, 64 usage, 71 system, 78 everything about this guest. */
-enum { OK = 0, USAGE = 64, SYSTEM = 71, GUEST = 78 };
+/* The exit code for everything about this guest; the others are in startup.h. See vouchsafed(8). */
+enum { EXIT_GUEST = 78 };
 
 enum {
 	SOCKET_MODE = 0660,
@@ -307,22 +304,6 @@ static int serve_guest(struct guest *g, const struct role_options *o, struct lis
 	return 0;
 }
 
-static int block_signals(struct err *e)
-{
-	sigset_t set;
-	int fd;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGHUP);
-	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
-		return err_sys(e, errno, "block signals");
-	(void)signal(SIGPIPE, SIG_IGN);
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
-	return fd >= 0 ? fd : err_sys(e, errno, "signalfd");
-}
-
 int main(int argc, char **argv)
 {
 	static struct guest guest;
@@ -334,7 +315,7 @@ int main(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
-	log_set_level(o.level);
+	log_set_level(o.given.level);
 	/* kata-agent's children write to the console, which is the host's. */
 	log_codes_only(o.role != ROLE_BOTH);
 	(void)umask(0022);
@@ -343,25 +324,23 @@ int main(int argc, char **argv)
 		log_err(LOG_LEVEL_WARN, "what the service manager handed over is not used", &e);
 	if (!o.fd_store)
 		listen_fds_close(&handed);
-	if (strlen(o.root) >= sizeof guest.root) {
-		fprintf(stderr, "%s: --root is too long\n", o.name);
-		return USAGE;
-	}
-	(void)snprintf(guest.root, sizeof guest.root, "%s", o.root);
-	signals = block_signals(&e);
+	if (strlen(o.given.root) >= sizeof guest.root)
+		return startup_refuse(o.name, "--root is too long");
+	(void)snprintf(guest.root, sizeof guest.root, "%s", o.given.root);
+	signals = startup_signals(false, &e);
 	if (signals < 0 || sandbox_environment(&e) < 0 || sandbox_limits(&e) < 0) {
 		log_err(LOG_LEVEL_ERROR, "cannot start", &e);
-		return SYSTEM;
+		return STARTUP_SYSTEM;
 	}
 	r = open_guest(&guest, &o, &e);
-	if (r == 0 && !o.level_given)
+	if (r == 0 && !o.given.level_given)
 		log_set_level(guest.config.log_level);
 	if (r == 0)
 		r = serve_guest(&guest, &o, &handed, signals, &e);
 	if (r < 0) {
 		log_err(LOG_LEVEL_ERROR, "cannot serve", &e);
 		(void)notify_send("STATUS=failed; see the log and vouchsafe doctor", NULL);
-		return GUEST;
+		return EXIT_GUEST;
 	}
-	return OK;
+	return STARTUP_OK;
 }

@@ -3,22 +3,20 @@
 #include "agent/base/enc.h"
 #include "agent/base/fs.h"
 #include "agent/base/version.h"
+#include "agent/daemon/startup.h"
 #include "agent/setup/guest.h"
 
-#include <getopt.h>
 #include <stdio.h>
 
-enum { OK = 0, USAGE = 64 };
-enum { OPT_LOG = 256, OPT_ROOT, OPT_FD_STORE };
+enum { OPT_FD_STORE = 256 };
 
 static const struct option own_options[] = {
 	{ "fd-store", no_argument, NULL, OPT_FD_STORE },
-	{ "log", required_argument, NULL, OPT_LOG },
-	{ "root", required_argument, NULL, OPT_ROOT },
-	{ "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },
+	STARTUP_OPTIONS,
 	{ 0 },
 };
+
+static const struct option cdh_options[] = { STARTUP_OPTIONS, { 0 } };
 
 /* Upstream's help texts and its parser spell some of them differently; both are taken. */
 static const struct option aa_options[] = {
@@ -31,10 +29,7 @@ static const struct option aa_options[] = {
 	{ "initdata_digest", required_argument, NULL, 'i' },
 	{ "initdata-toml", required_argument, NULL, 't' },
 	{ "initdata_toml", required_argument, NULL, 't' },
-	{ "log", required_argument, NULL, OPT_LOG },
-	{ "root", required_argument, NULL, OPT_ROOT },
-	{ "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },
+	STARTUP_OPTIONS,
 	{ 0 },
 };
 
@@ -63,12 +58,14 @@ static const char cdh_option_help[] =
 	"  -c FILE      not measured, so not read: the initdata has it\n";
 
 static const struct {
-	const char *name, *letters, *help, *option_help;
+	const char *name, *build, *letters, *help, *option_help;
 	const struct option *options;
 } roles[] = {
-	[ROLE_BOTH] = { "vouchsafed", "h", own_help, own_option_help, own_options },
-	[ROLE_AA] = { "attestation-agent", "a:c:i:t:Vh", aa_help, aa_option_help, aa_options },
-	[ROLE_CDH] = { "confidential-data-hub", "c:Vh", cdh_help, cdh_option_help, own_options },
+	[ROLE_BOTH] = { "vouchsafed", "vouchsafed ", "h", own_help, own_option_help, own_options },
+	[ROLE_AA] = { "attestation-agent", "attestation-agent vouchsafe ", "a:c:i:t:Vh", aa_help,
+		      aa_option_help, aa_options },
+	[ROLE_CDH] = { "confidential-data-hub", "confidential-data-hub vouchsafe ", "c:Vh", cdh_help,
+		       cdh_option_help, cdh_options },
 };
 
 static enum role role_of(const char *argv0)
@@ -81,89 +78,60 @@ static enum role role_of(const char *argv0)
 	return ROLE_BOTH;
 }
 
-static int help(enum role r)
+static void help(const void *ctx)
 {
+	const struct role_options *o = ctx;
+
 	printf("%s\nOptions:\n%s"
 	       "  --log LEVEL  error, warn, info (default) or debug\n"
 	       "  --version    version and build\n%s\n"
-	       "Signals: TERM and INT end it after the calls in flight. See vouchsafed(8).\n",
-	       roles[r].help, roles[r].option_help,
+	       "Signals: TERM, INT and HUP end it after the calls in flight. See vouchsafed(8).\n",
+	       roles[o->role].help, roles[o->role].option_help,
 	       version_is_dev ? "  --root DIR   prefix of every path (development builds)\n" : "");
-	return OK;
-}
-
-static int refuse(const struct role_options *o, const char *what)
-{
-	fprintf(stderr, "%s: %s; see --help\n", o->name, what);
-	return USAGE;
 }
 
 /* unix:///path, as upstream insists on. */
-static int take_socket(struct role_options *o, const char *uri)
+static const char *take_socket(struct role_options *o, const char *uri)
 {
 	static const char scheme[] = "unix://";
 
 	if (strncmp(uri, scheme, sizeof scheme - 1) != 0 || uri[sizeof scheme - 1] != '/')
-		return refuse(o, "the socket must be unix:// and an absolute path");
+		return "the socket must be unix:// and an absolute path";
 	o->socket = uri + sizeof scheme - 1;
-	return -1;
+	return NULL;
 }
 
-static int take_option(struct role_options *o, int c)
+static const char *take_option(void *ctx, int c)
 {
-	struct err e;
+	struct role_options *o = ctx;
 
-	switch (c) {
-	case 'a':
+	if (c == 'a')
 		return take_socket(o, optarg);
-	case 't':
+	if (c == 't')
 		o->initdata = optarg;
-		return -1;
-	case 'i':
+	else if (c == 'i')
 		o->digest = optarg;
-		return -1;
-	case 'c':
+	else if (c == 'c')
 		o->config = optarg;
-		return -1;
-	case 'h':
-		return help(o->role);
-	case 'V':
-		printf("%s %s%s\n", o->name, o->role == ROLE_BOTH ? "" : "vouchsafe ",
-		       version_text);
-		return OK;
-	case OPT_LOG:
-		o->level_given = true;
-		return log_level_parse(&o->level, optarg, &e) < 0 ? refuse(o, e.msg) : -1;
-	case OPT_FD_STORE:
-		if (o->role != ROLE_BOTH)
-			return refuse(o, "unknown option --fd-store");
+	else
 		o->fd_store = true;
-		return -1;
-	case OPT_ROOT:
-		if (!version_is_dev)
-			return refuse(o, "unknown option --root");
-		o->root = optarg;
-		return -1;
-	default:
-		return refuse(o, "bad option");
-	}
+	return NULL;
 }
 
 int role_parse(struct role_options *o, int argc, char **argv)
 {
-	int c, r;
+	enum role role = role_of(argc > 0 ? argv[0] : "");
+	const struct startup_syntax syntax = {
+		.name = roles[role].name,
+		.build = roles[role].build,
+		.letters = roles[role].letters,
+		.options = roles[role].options,
+		.help = help,
+		.own_option = take_option,
+	};
 
-	*o = (struct role_options){ .role = role_of(argc > 0 ? argv[0] : ""),
-				    .root = "",
-				    .level = LOG_LEVEL_INFO };
-	o->name = roles[o->role].name;
-	while ((c = getopt_long(argc, argv, roles[o->role].letters, roles[o->role].options,
-				NULL)) != -1) {
-		r = take_option(o, c);
-		if (r >= 0)
-			return r;
-	}
-	return optind == argc ? -1 : refuse(o, "unexpected argument");
+	*o = (struct role_options){ .role = role, .name = roles[role].name, .given = STARTUP_DEFAULTS };
+	return startup_parse(&o->given, &syntax, o, argc, argv);
 }
 
 int role_passport(void *ctx, struct secret *json, struct deadline d, struct err *e)

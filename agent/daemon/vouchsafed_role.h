@@ -3,7 +3,7 @@
 #define DAEMON_VOUCHSAFED_ROLE_H
 
 #include "agent/api/aa_client.h"
-#include "agent/base/log.h"
+#include "agent/daemon/startup.h"
 
 /*
  * What vouchsafed does, by the name it was started with, and the command line that goes with it.
@@ -19,9 +19,7 @@ enum role {
 struct role_options {
 	enum role role;
 	const char *name; /* what it was called */
-	const char *root; /* development builds */
-	bool level_given; /* then measured configuration's log.level does not count */
-	enum log_level level;
+	struct startup_given given; /* level_given: measured configuration's log.level does not count */
 	bool fd_store;        /* of ROLE_BOTH: root's connections go into the manager's store */
 	const char *socket;   /* -a: path of the agent's socket, or NULL */
 	const char *initdata; /* -t: file of the initdata, or NULL */
@@ -42,8 +40,10 @@ int role_parse(struct role_options *o, int argc, char **argv);
  */
 int role_passport(void *g, struct secret *json, struct deadline d, struct err *e);
 
-/* Does a digest of -i, given without a file, fit this one? Errors: ERR_USAGE,
- * initdata.digest-mismatch. */
+/*
+ * Does a digest of -i, given without a file, fit this one? 0 where none was given.
+ * Errors: ERR_USAGE (no base64), initdata.digest-mismatch.
+ */
 int role_check_digest(const struct role_options *o, struct view digest, struct err *e) MUST_CHECK;
 
 #endif
