@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "attester/attester.h"
+#include "attester/le.h"
 
 extern const struct attester attester_az_snp_vtpm;
 extern const struct attester attester_az_tdx_vtpm;
@@ -51,4 +52,42 @@ const char *const *attester_names(void)
 					     "tpm", "sample",	   NULL };
 
 	return names;
+}
+
+int attester_data(uint8_t out[REPORT_DATA_MAX], struct view report_data, struct err *e)
+{
+	const uint8_t zero[REPORT_DATA_MAX] = { 0 };
+
+	if (report_data.len == 0 || report_data.len > REPORT_DATA_MAX)
+		return err_set(e, ERR_USAGE, "report data of %zu bytes, allowed 1..%d",
+			       report_data.len, REPORT_DATA_MAX);
+	memcpy(out, zero, sizeof zero);
+	memcpy(out, report_data.p, report_data.len);
+	return 0;
+}
+
+int attester_give(char **json, struct buf *text, const char *what, struct err *e)
+{
+	char *given;
+	int r = buf_check(text, what, e);
+
+	if (r < 0)
+		return r;
+	given = buf_take(text);
+	if (!given)
+		return err_set(e, ERR_NOMEM, "no memory for %s", what);
+	*json = given;
+	return 0;
+}
+
+enum binding attester_compare(struct view reg, struct view digest)
+{
+	size_t n = digest.len < reg.len ? digest.len : reg.len;
+
+	if (all_zero(reg))
+		return BINDING_EMPTY;
+	return view_eq(view_at(reg, 0, n), (struct view){ digest.p, n }) &&
+			       all_zero(view_at(reg, n, reg.len - n)) ?
+		       BINDING_MATCHES :
+		       BINDING_OTHER;
 }

@@ -86,6 +86,26 @@ struct attester {
 	bool text_needs_sha256;
 };
 
+/*
+ * What an evidence() begins with: report data, held to its length, zero padded.
+ * out  set on success only
+ * Errors: ERR_USAGE (other than 1..REPORT_DATA_MAX bytes).
+ */
+int attester_data(uint8_t out[REPORT_DATA_MAX], struct view report_data, struct err *e) MUST_CHECK;
+
+/*
+ * And what it ends with: the text is given to the caller as *json, set on success only.
+ * what  names it in messages
+ * Errors: what marked text (ERR_LIMIT, ERR_NOMEM).
+ */
+int attester_give(char **json, struct buf *text, const char *what, struct err *e) MUST_CHECK;
+
+/*
+ * What a register that the host set at launch says about a digest, which it holds cut or zero padded
+ * to its own size. All zero: nothing was bound.
+ */
+enum binding attester_compare(struct view reg, struct view digest);
+
 /* The first whose detect() is true, or NULL. "sample" is never detected. */
 const struct attester *attester_detect(const struct attester_env *env);
 

@@ -303,9 +303,5 @@ int az_evidence_json(char **json, const struct az_report *r, const struct tpm_qu
 	put_base64url(&text, "hcl_report", buf_view(&r->raw));
 	put_base64url(&text, name, value);
 	buf_putc(&text, '}');
-	n = buf_check(&text, "Azure evidence", e);
-	if (n < 0)
-		return n;
-	*json = buf_take(&text);
-	return *json ? 0 : err_set(e, ERR_NOMEM, "no memory for Azure evidence");
+	return attester_give(json, &text, "Azure evidence", e);
 }

@@ -24,24 +24,7 @@ static int check_report(struct snp_report *snp, const struct attester_env *env,
 
 	if (n < 0)
 		return err_wrap_code(e, CODE_SNP_UNSUPPORTED, "the HCL's SNP report");
-	if (snp->version < SNP_VERSION_JUDGE)
-		return err_code(e, CODE_SNP_OLD_FIRMWARE, "SNP report of version %u", snp->version);
-	if (snp->sig_algo != SNP_ALGO_P384)
-		return err_code(e, CODE_SNP_UNSUPPORTED,
-				"SNP report with signature algorithm %u, want %d (ECDSA P-384)",
-				snp->sig_algo, SNP_ALGO_P384);
-	if (snp->generation == SNP_UNKNOWN)
-		return err_code(e, CODE_SNP_UNSUPPORTED,
-				"a processor of family 0x%02x, model 0x%02x: neither Milan, Genoa "
-				"nor Turin",
-				snp->family, snp->model);
-	if (snp->vmpl != 0)
-		return err_code(e, CODE_EVIDENCE_VMPL, "SNP report of VMPL %u, want 0", snp->vmpl);
-	if (bit_is_set(snp->policy, SNP_POLICY_DEBUG) && !env->permit_debug)
-		return err_code(e, CODE_EVIDENCE_DEBUG,
-				"the guest's policy 0x%llx has the debug bit (%d)",
-				(unsigned long long)snp->policy, SNP_POLICY_DEBUG);
-	return 0;
+	return snp_report_judge(snp, env->permit_debug, e);
 }
 
 /* --- VCEK ----------------------------------------------------------------------------------- */
@@ -126,11 +109,5 @@ const struct attester attester_az_snp_vtpm = {
 	.name = "az-snp-vtpm",
 	.detect = detect,
 	.evidence = evidence,
-	.binding = tpm_binding,
-	.bind = tpm_bind,
-	.extend = tpm_event_extend,
-	.read_register = tpm_event_read,
-	.log_hash = HASH_SHA256,
-	.log_register = TPM_EVENT_PCR,
-	.text_needs_sha256 = true,
+	TPM_REGISTERS,
 };

@@ -64,11 +64,5 @@ const struct attester attester_az_tdx_vtpm = {
 	.name = "az-tdx-vtpm",
 	.detect = detect,
 	.evidence = evidence,
-	.binding = tpm_binding,
-	.bind = tpm_bind,
-	.extend = tpm_event_extend,
-	.read_register = tpm_event_read,
-	.log_hash = HASH_SHA256,
-	.log_register = TPM_EVENT_PCR,
-	.text_needs_sha256 = true,
+	TPM_REGISTERS,
 };

@@ -7,8 +7,6 @@
 
 extern const struct attester attester_snp;
 
-enum { HOST_DATA_LEN = 32 };
-
 /* A report of this guest, held to what Trustee will hold it to. */
 struct report {
 	struct tee_quote quote;
@@ -25,45 +23,6 @@ static void report_done(struct report *r)
 static bool detect(const struct attester_env *env)
 {
 	return sev_guest_is_snp(env->root_fd);
-}
-
-/* What this program, or Trustee after it, cannot make anything of. */
-static int check_kind(const struct snp_report *s, struct err *e)
-{
-	size_t at;
-
-	if (s->version < SNP_VERSION_JUDGE)
-		return err_code(e, CODE_SNP_OLD_FIRMWARE, "SNP report of version %u", s->version);
-	if (s->generation == SNP_UNKNOWN)
-		return err_code(e, CODE_SNP_UNSUPPORTED,
-				"a processor of family 0x%02x, model 0x%02x: neither Milan, Genoa "
-				"nor Turin",
-				s->family, s->model);
-	if (s->sig_algo != SNP_ALGO_P384)
-		return err_code(e, CODE_SNP_UNSUPPORTED,
-				"SNP report with signature algorithm %u, want %d (ECDSA P-384)",
-				s->sig_algo, SNP_ALGO_P384);
-	if (snp_report_key(s) != SNP_KEY_VCEK && snp_report_key(s) != SNP_KEY_VLEK)
-		return err_code(e, CODE_SNP_UNSUPPORTED,
-				"SNP report signed with key %d: neither VCEK (0) nor VLEK (1)",
-				(int)snp_report_key(s));
-	if (snp_report_reserved(&at, s))
-		return err_code(e, CODE_SNP_UNSUPPORTED,
-				"SNP report with a byte set at 0x%03zx, where Trustee takes zeros: "
-				"its signature would not hold",
-				at);
-	return 0;
-}
-
-static int check_trust(const struct attester_env *env, const struct snp_report *s, struct err *e)
-{
-	if (s->vmpl != 0)
-		return err_code(e, CODE_EVIDENCE_VMPL, "SNP report of VMPL %u, want 0", s->vmpl);
-	if (bit_is_set(s->policy, SNP_POLICY_DEBUG) && !env->permit_debug)
-		return err_code(e, CODE_EVIDENCE_DEBUG,
-				"the guest's policy 0x%llx has the debug bit (%d)",
-				(unsigned long long)s->policy, SNP_POLICY_DEBUG);
-	return 0;
 }
 
 static int get_report(const struct attester_env *env, const uint8_t data[TEE_DATA],
@@ -86,8 +45,14 @@ static int get_report(const struct attester_env *env, const uint8_t data[TEE_DAT
 	if (!view_eq(out->snp.report_data, (struct view){ data, TEE_DATA }))
 		return err_code(e, CODE_TEE_REPLY,
 				"the SNP report does not carry the data that was asked for");
-	r = check_kind(&out->snp, e);
-	return r < 0 ? r : check_trust(env, &out->snp, e);
+	r = snp_report_judge(&out->snp, env->permit_debug, e);
+	if (r < 0)
+		return r;
+	if (snp_report_key(&out->snp) != SNP_KEY_VCEK && snp_report_key(&out->snp) != SNP_KEY_VLEK)
+		return err_code(e, CODE_SNP_UNSUPPORTED,
+				"SNP report signed with key %d: neither VCEK (0) nor VLEK (1)",
+				(int)snp_report_key(&out->snp));
+	return 0;
 }
 
 /*
@@ -121,27 +86,19 @@ static int evidence(const struct attester_env *env, struct view report_data, cha
 {
 	cleanup_report struct report r = { 0 };
 	cleanup_buf struct buf text = BUF_MAX(EVIDENCE_MAX);
-	uint8_t data[TEE_DATA] = { 0 };
+	uint8_t data[TEE_DATA];
 	struct snp_certs certs;
-	int rc;
+	int rc = attester_data(data, report_data, e);
 
-	if (report_data.len == 0 || report_data.len > sizeof data)
-		return err_set(e, ERR_USAGE, "report data of %zu bytes, allowed 1..%zu",
-			       report_data.len, sizeof data);
-	memcpy(data, report_data.p, report_data.len);
-	rc = get_report(env, data, &r, e);
-	if (rc < 0 || (rc = get_certs(&certs, &r, e)) < 0)
+	if (rc < 0 || (rc = get_report(env, data, &r, e)) < 0 ||
+	    (rc = get_certs(&certs, &r, e)) < 0)
 		return rc;
 	buf_puts(&text, "{\"attestation_report\":");
 	snp_report_json(&text, &r.snp);
 	buf_puts(&text, ",\"cert_chain\":");
 	snp_certs_json(&text, &certs);
 	buf_putc(&text, '}');
-	rc = buf_check(&text, "snp evidence", e);
-	if (rc < 0)
-		return rc;
-	*json = buf_take(&text);
-	return *json ? 0 : err_set(e, ERR_NOMEM, "no memory for snp evidence");
+	return attester_give(json, &text, "snp evidence", e);
 }
 
 /* HOST_DATA, set by the host at launch and measured then: the digest padded or cut to 32 bytes. */
@@ -150,20 +107,11 @@ static int binding(const struct attester_env *env, struct view digest, enum bind
 {
 	cleanup_report struct report r = { 0 };
 	const uint8_t none[TEE_DATA] = { 0 };
-	uint8_t want[HOST_DATA_LEN] = { 0 };
-	size_t n = digest.len < sizeof want ? digest.len : sizeof want;
 	int rc = get_report(env, none, &r, e);
 
-	if (rc < 0)
-		return rc;
-	if (n > 0)
-		memcpy(want, digest.p, n);
-	if (all_zero(r.snp.host_data))
-		*out = BINDING_EMPTY;
-	else
-		*out = view_eq(r.snp.host_data, (struct view){ want, sizeof want }) ? BINDING_MATCHES
-										     : BINDING_OTHER;
-	return 0;
+	if (rc == 0)
+		*out = attester_compare(r.snp.host_data, digest);
+	return rc;
 }
 
 const struct attester attester_snp = {

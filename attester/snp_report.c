@@ -182,6 +182,43 @@ bool snp_report_reserved(size_t *at, const struct snp_report *r)
 	return false;
 }
 
+/* What this program, or Trustee after it, cannot make anything of. */
+static int judge_kind(const struct snp_report *r, struct err *e)
+{
+	size_t at;
+
+	if (r->version < SNP_VERSION_JUDGE)
+		return err_code(e, CODE_SNP_OLD_FIRMWARE, "SNP report of version %u", r->version);
+	if (r->generation == SNP_UNKNOWN)
+		return err_code(e, CODE_SNP_UNSUPPORTED,
+				"a processor of family 0x%02x, model 0x%02x: neither Milan, Genoa "
+				"nor Turin",
+				r->family, r->model);
+	if (r->sig_algo != SNP_ALGO_P384)
+		return err_code(e, CODE_SNP_UNSUPPORTED,
+				"SNP report with signature algorithm %u, want %d (ECDSA P-384)",
+				r->sig_algo, SNP_ALGO_P384);
+	if (snp_report_reserved(&at, r))
+		return err_code(e, CODE_SNP_UNSUPPORTED,
+				"SNP report with a byte set at 0x%03zx, where Trustee takes zeros", at);
+	return 0;
+}
+
+int snp_report_judge(const struct snp_report *r, bool permit_debug, struct err *e)
+{
+	int rc = judge_kind(r, e);
+
+	if (rc < 0)
+		return rc;
+	if (r->vmpl != 0)
+		return err_code(e, CODE_EVIDENCE_VMPL, "SNP report of VMPL %u, want 0", r->vmpl);
+	if (bit_is_set(r->policy, SNP_POLICY_DEBUG) && !permit_debug)
+		return err_code(e, CODE_EVIDENCE_DEBUG,
+				"the guest's policy 0x%llx has the debug bit (%d)",
+				(unsigned long long)r->policy, SNP_POLICY_DEBUG);
+	return 0;
+}
+
 /* --- JSON ------------------------------------------------------------------------------------ */
 
 enum form {

@@ -105,9 +105,18 @@ int snp_report_parse(struct snp_report *out, struct view raw, struct err *e) MUS
 
 /*
  * Find a byte that Trustee's re-encoding would lose. *at is its offset; false when there is none.
- * Looks at the signed part and at R and S's surroundings alike.
+ * Looks at the signed part and at what is behind R and S alike: there no signature is over it, and
+ * the specification wants zeros.
  */
 bool snp_report_reserved(size_t *at, const struct snp_report *r);
+
+/*
+ * Hold a report of this guest to what Trustee will hold it to: version, processor, algorithm, no
+ * byte that its re-encoding loses (Azure's verifier re-encodes too: what is hashed are the parsed
+ * report's bytes), VMPL 0, and no debugging by the host unless that is permitted.
+ * Errors: snp.old-firmware, snp.unsupported, evidence.vmpl, evidence.debug.
+ */
+int snp_report_judge(const struct snp_report *r, bool permit_debug, struct err *e) MUST_CHECK;
 
 /* From CPUID. SNP_UNKNOWN for a processor that Trustee refuses. */
 enum snp_generation snp_generation(uint8_t family, uint8_t model);

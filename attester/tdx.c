@@ -4,7 +4,6 @@
 #include "attester/attester.h"
 #include "attester/cc_eventlog.h"
 #include "attester/eventlog.h"
-#include "attester/le.h"
 #include "attester/tdx_guest.h"
 #include "attester/tdx_quote.h"
 
@@ -139,14 +138,11 @@ static int evidence(const struct attester_env *env, struct view report_data, cha
 {
 	cleanup_quote struct quote q = { 0 };
 	cleanup_buf struct buf text = BUF_MAX(EVIDENCE_MAX), log = BUF_MAX(CC_EVENTLOG_MAX);
-	uint8_t data[TEE_DATA] = { 0 };
-	int r;
+	uint8_t data[TEE_DATA];
+	int r = attester_data(data, report_data, e);
 
-	if (report_data.len == 0 || report_data.len > sizeof data)
-		return err_set(e, ERR_USAGE, "report data of %zu bytes, allowed 1..%zu",
-			       report_data.len, sizeof data);
-	memcpy(data, report_data.p, report_data.len);
-	r = get_quote_and_log(env, data, &q, &log, e);
+	if (r == 0)
+		r = get_quote_and_log(env, data, &q, &log, e);
 	if (r < 0)
 		return r;
 	buf_puts(&text, "{\"cc_eventlog\":");
@@ -160,11 +156,7 @@ static int evidence(const struct attester_env *env, struct view report_data, cha
 	/* Without the zeros that a device's buffer has behind it. */
 	enc_base64(&text, ENC_B64, q.tdx.raw);
 	buf_puts(&text, "\"}");
-	r = buf_check(&text, "tdx evidence", e);
-	if (r < 0)
-		return r;
-	*json = buf_take(&text);
-	return *json ? 0 : err_set(e, ERR_NOMEM, "no memory for tdx evidence");
+	return attester_give(json, &text, "tdx evidence", e);
 }
 
 /* From the kernel's files where it has them: a quote takes seconds. */
@@ -192,19 +184,12 @@ static int read_config_id(const struct attester_env *env, uint8_t out[TEE_DIGEST
 static int binding(const struct attester_env *env, struct view digest, enum binding *out,
 		   struct err *e)
 {
-	uint8_t have[TEE_DIGEST], want[TEE_DIGEST] = { 0 };
-	size_t n = digest.len < sizeof want ? digest.len : sizeof want;
+	uint8_t have[TEE_DIGEST];
 	int r = read_config_id(env, have, e);
 
-	if (r < 0)
-		return r;
-	if (n > 0)
-		memcpy(want, digest.p, n);
-	if (all_zero((struct view){ have, sizeof have }))
-		*out = BINDING_EMPTY;
-	else
-		*out = memcmp(have, want, sizeof have) == 0 ? BINDING_MATCHES : BINDING_OTHER;
-	return 0;
+	if (r == 0)
+		*out = attester_compare((struct view){ have, sizeof have }, digest);
+	return r;
 }
 
 /* --- runtime measurements ------------------------------------------------------------------- */

@@ -66,25 +66,18 @@ static int evidence(const struct attester_env *env, struct view report_data, cha
 {
 	cleanup_tpm_quote struct tpm_quote q = { 0 };
 	cleanup_buf struct buf text = BUF_MAX(EVIDENCE_MAX);
-	uint8_t nonce[32];
-	int r;
+	uint8_t data[REPORT_DATA_MAX];
+	int r = attester_data(data, report_data, e);
 
-	if (report_data.len == 0 || report_data.len > REPORT_DATA_MAX)
-		return err_set(e, ERR_USAGE, "report data of %zu bytes, allowed 1..%d",
-			       report_data.len, REPORT_DATA_MAX);
-	r = need_tpm(env, e);
-	if (r < 0)
-		return r;
-	tpm_cut32(nonce, report_data);
-	r = tpm_quote(env->tpm, &q, (struct view){ nonce, sizeof nonce }, e);
+	if (r == 0)
+		r = need_tpm(env, e);
+	/* Of report data a quote has the first 32 bytes, on both sides. */
+	if (r == 0)
+		r = tpm_quote(env->tpm, &q, (struct view){ data, TPM_NONCE_LEN }, e);
 	if (r < 0)
 		return r;
 	tpm_evidence_json(&text, &q);
-	r = buf_check(&text, "tpm evidence", e);
-	if (r < 0)
-		return r;
-	*json = buf_take(&text);
-	return *json ? 0 : err_set(e, ERR_NOMEM, "no memory for tpm evidence");
+	return attester_give(json, &text, "tpm evidence", e);
 }
 
 int tpm_binding(const struct attester_env *env, struct view digest, enum binding *out,
@@ -184,11 +177,5 @@ const struct attester attester_tpm = {
 	.name = "tpm",
 	.detect = detect,
 	.evidence = evidence,
-	.binding = tpm_binding,
-	.bind = tpm_bind,
-	.extend = tpm_event_extend,
-	.read_register = tpm_event_read,
-	.log_hash = HASH_SHA256,
-	.log_register = TPM_EVENT_PCR,
-	.text_needs_sha256 = true,
+	TPM_REGISTERS,
 };

@@ -10,7 +10,9 @@
  * do in the same way. Source: spec/evidence.md 2.5, 3.1, 4.2.
  */
 
-/* The first 32 bytes, zero padded: what a quote has of report data, and PCR 8 of a digest. */
+#define TPM_NONCE_LEN 32 /* what a quote of the platform tpm has of report data: the first bytes */
+
+/* The first 32 bytes, zero padded: what PCR 8 has of a digest. */
 void tpm_cut32(uint8_t out[32], struct view in);
 
 /*
@@ -41,5 +43,11 @@ int tpm_event_extend(const struct attester_env *env, unsigned reg, struct view d
 		     struct err *e) MUST_CHECK;
 int tpm_event_read(const struct attester_env *env, unsigned reg, struct digest *out,
 		   struct err *e) MUST_CHECK;
+
+/* These, as members of a struct attester. */
+#define TPM_REGISTERS                                                                              \
+	.binding = tpm_binding, .bind = tpm_bind, .extend = tpm_event_extend,                      \
+	.read_register = tpm_event_read, .log_hash = HASH_SHA256, .log_register = TPM_EVENT_PCR,   \
+	.text_needs_sha256 = true
 
 #endif

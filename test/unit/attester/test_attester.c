@@ -186,3 +186,64 @@ TEST(evidence__report_data_of_wrong_size__is_refused_by_each)
 		CHECK(json == NULL);
 	}
 }
+
+TEST(attester_data__each_length__is_padded_or_refused)
+{
+	uint8_t in[65], out[REPORT_DATA_MAX];
+	struct err e;
+
+	for (size_t i = 0; i < sizeof in; i++)
+		in[i] = (uint8_t)(i + 1);
+	for (size_t n = 0; n <= sizeof in; n++) {
+		for (size_t i = 0; i < sizeof out; i++)
+			out[i] = 0xee;
+		if (n == 0 || n == 65) {
+			CHECK_ERR(attester_data(out, (struct view){ in, n }, &e), ERR_USAGE, e,
+				  "allowed 1..64");
+			CHECK_INT(out[0], 0xee);
+			continue;
+		}
+		CHECK_INT(attester_data(out, (struct view){ in, n }, &e), 0);
+		for (size_t i = 0; i < sizeof out; i++)
+			CHECK_INT(out[i], i < n ? i + 1 : 0);
+	}
+}
+
+TEST(attester_give__text__is_the_callers_or_an_error)
+{
+	struct buf text = BUF_MAX(4);
+	char *json = NULL;
+	struct err e;
+
+	buf_puts(&text, "text");
+	CHECK_INT(attester_give(&json, &text, "x", &e), 0);
+	CHECK(strcmp(json, "text") == 0 && text.p == NULL);
+	free(take(json));
+	buf_puts(&text, "longer");
+	CHECK_ERR(attester_give(&json, &text, "some evidence", &e), ERR_LIMIT, e, "some evidence");
+	CHECK(json == NULL);
+	buf_done(&text);
+}
+
+TEST(attester_compare__register__holds_the_digest_cut_or_padded)
+{
+	uint8_t digest[64], reg[48];
+
+	for (size_t i = 0; i < sizeof digest; i++)
+		digest[i] = (uint8_t)(i + 1);
+	for (size_t size = 32; size <= 48; size += 16) {
+		for (size_t n = 0; n <= sizeof digest; n++) {
+			const struct view r = { reg, size }, d = { n ? digest : NULL, n };
+
+			for (size_t i = 0; i < size; i++)
+				reg[i] = i < n ? digest[i] : 0;
+			CHECK_INT(attester_compare(r, d), n ? BINDING_MATCHES : BINDING_EMPTY);
+			/* Each byte of it counts, also behind a short digest. */
+			for (size_t i = 0; i < size; i++) {
+				reg[i] ^= 0x80;
+				CHECK_INT(attester_compare(r, d), BINDING_OTHER);
+				reg[i] ^= 0x80;
+			}
+		}
+	}
+}

@@ -407,6 +407,13 @@ TEST(az__report_that_is_wrong__has_its_code)
 		{ 32 + 0x00, 3 ^ 2, CODE_SNP_OLD_FIRMWARE },
 		{ 32 + 0x00, 3 ^ 6, CODE_SNP_UNSUPPORTED },
 		{ 32 + 0x188, 0x0f, CODE_SNP_UNSUPPORTED }, /* CPUID family */
+		/* Trustee's parser wants zeros there. */
+		{ 32 + 0x4c, 1, CODE_SNP_UNSUPPORTED },
+		{ 32 + 0x182, 1, CODE_SNP_UNSUPPORTED }, /* reported_tcb */
+		{ 32 + 0x18b, 1, CODE_SNP_UNSUPPORTED },
+		{ 32 + 0x1f8, 1, CODE_SNP_UNSUPPORTED },
+		{ 32 + 0x29f, 1, CODE_SNP_UNSUPPORTED },
+		{ 32 + 0x49f, 1, CODE_SNP_UNSUPPORTED },
 		{ 32 + 0x90, 1, CODE_AZURE_VCEK },          /* signed: measurement */
 		{ 32 + 0x180, 1, CODE_AZURE_VCEK },         /* signed: reported_tcb */
 		{ 32 + 0x2a0, 1, CODE_AZURE_VCEK },         /* R */
