@@ -18,7 +18,12 @@
 
 /* What an attester may touch. Tests pass a temporary root and a simulator. */
 struct attester_env {
-	int root_fd;         /* O_PATH of "/"; devices and sysfs are opened beneath it */
+	int root_fd; /* O_PATH of "/"; devices, their sysfs and our locks are opened beneath it */
+	/*
+	 * --root of a development build, a path from "/": the boot log and the agent's own lie there,
+	 * as every file of the guest. NULL or "": none.
+	 */
+	const char *files_root;
 	struct tpm *tpm;     /* attester/tpm.h; NULL when there is none */
 	unsigned initdata_pcr; /* PCR that initdata is bound to where a TPM does it: 8 */
 	bool permit_debug;     /* [permit] debug: evidence even of a guest that can be debugged */

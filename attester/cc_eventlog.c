@@ -105,13 +105,16 @@ int cc_eventlog_assemble(struct buf *log, struct view ccel, struct view aael,
 	return buf_check(log, "event log", e);
 }
 
-/* Append a file below root; nothing when it is not there. */
-static int read_below(struct buf *out, int root_fd, const char *path, struct err *e)
+/* Append a file of the guest; nothing when it is not there. */
+static int read_log(struct buf *out, const struct attester_env *env, const char *path, struct err *e)
 {
+	cleanup_free char *full = fs_join(env->files_root, path);
+	cleanup_close int fd = -1;
 	struct err cause;
-	cleanup_close int fd = fs_open_beneath(root_fd, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0,
-					       &cause);
 
+	if (!full)
+		return err_set(e, ERR_NOMEM, "no memory for a path");
+	fd = fs_open_beneath(env->root_fd, full, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0, &cause);
 	if (fd == -ERR_NOTFOUND)
 		return 0;
 	if (fd < 0) {
@@ -127,10 +130,10 @@ int cc_eventlog_why(struct buf *log, const struct attester_env *env,
 {
 	cleanup_buf struct buf ccel = BUF_MAX(TCG2_LOG_MAX), aael = BUF_MAX(EVENTLOG_MAX);
 	struct err cause = { 0 };
-	int r = read_below(&ccel, env->root_fd, CC_EVENTLOG_PATH, &cause);
+	int r = read_log(&ccel, env, CC_EVENTLOG_PATH, &cause);
 
 	if (r == 0)
-		r = read_below(&aael, env->root_fd, EVENTLOG_FILE, &cause);
+		r = read_log(&aael, env, EVENTLOG_FILE, &cause);
 	if (r < 0)
 		return leave_out(r, &cause, why, e);
 	return cc_eventlog_assemble(log, buf_view(&ccel), buf_view(&aael), rtmr, why, e);

@@ -27,7 +27,7 @@
  * Append the log that belongs to these registers.
  *
  * log   gets the whole log, or nothing: then evidence says cc_eventlog: null
- * env   only root_fd is used
+ * env   only root_fd and files_root are used
  * rtmr  RTMR0..3 as the quote has them
  *
  * Errors: ERR_NOMEM, ERR_CRYPTO. A log that is absent, cannot be read, is malformed or does not fit

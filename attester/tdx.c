@@ -104,6 +104,13 @@ static int get_log(const struct attester_env *env, const struct tdx_quote *q, st
 	return cc_eventlog(log, env, rtmr, e);
 }
 
+static bool event_is_under_way(const struct attester_env *env)
+{
+	cleanup_free char *wal = fs_join(env->files_root, EVENTLOG_WAL);
+
+	return wal && present(env, wal);
+}
+
 /* An event came between the quote and the log, or is on its way: both will fit a moment later. */
 static bool events_moved(const struct attester_env *env, const struct tdx_quote *q)
 {
@@ -113,7 +120,7 @@ static bool events_moved(const struct attester_env *env, const struct tdx_quote 
 		if (tdx_rtmr_read(env->root_fd, i, now, NULL) == 0 &&
 		    memcmp(now, q->td.rtmr[i].p, TEE_DIGEST) != 0)
 			return true;
-	return present(env, EVENTLOG_WAL);
+	return event_is_under_way(env);
 }
 
 static int get_quote_and_log(const struct attester_env *env, const uint8_t data[TEE_DATA],

@@ -32,6 +32,7 @@ int guest_open_image(struct guest *g, struct err *e)
 
 	if (pthread_mutex_init(&g->evidence_lock, NULL) != 0)
 		return err_set(e, ERR_NOMEM, "no memory for a lock");
+	g->env.files_root = g->root;
 	g->env.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (g->env.root_fd < 0)
 		return err_sys(e, errno, "open /");

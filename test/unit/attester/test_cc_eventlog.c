@@ -216,4 +216,15 @@ TEST(cc_eventlog__files_below_root__both_one_none)
 	CHECK_INT(cc_eventlog(&log, &env, rtmr, &e), 0);
 	CHECK_INT(log.len, ccel.len);
 	(void)close(env.root_fd);
+	/* --root of a development build: the devices' root is "/" then, the files' is that. */
+	env.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CHECK(env.root_fd >= 0);
+	buf_reset(&log);
+	CHECK_INT(cc_eventlog(&log, &env, rtmr, &e), 0);
+	CHECK_INT(log.len, 0);
+	env.files_root = root;
+	CHECK_INT(cc_eventlog(&log, &env, rtmr, &e), 0);
+	CHECK_INT(log.len, ccel.len);
+	env.files_root = "";
+	(void)close(env.root_fd);
 }
