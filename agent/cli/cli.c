@@ -31,13 +31,21 @@ int cli_exit_of(const struct err *e)
 	return by_kind[e->kind];
 }
 
+void cli_put_plain(struct buf *out, struct view text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		buf_putc(out, text.p[i] < ' ' || text.p[i] == 0x7f ? '?' : text.p[i]);
+}
+
 int cli_fail(const struct err *e, bool json)
 {
 	const struct err_entry *c = err_entry(e->code);
 	cleanup_buf struct buf b = BUF_MAX(16384);
 
 	if (!json) {
-		fprintf(stderr, "vouchsafe: %s: %s\n  side: %s. %s\n", c->name, e->msg,
+		/* A peer's words may be in it. */
+		cli_put_plain(&b, view_str(e->msg));
+		fprintf(stderr, "vouchsafe: %s: %s\n  side: %s. %s\n", c->name, buf_str(&b),
 			err_side_name(c->side), err_words(e->code)->remedy);
 		return cli_exit_of(e);
 	}
@@ -158,19 +166,31 @@ int cli_parse(const struct cli_syntax *s, int argc, char **argv, const char **op
 	return -1;
 }
 
-int cli_group(const char *group, const struct cli_command *commands, size_t n,
-	      void (*print_help)(FILE *f), int argc, char **argv)
+static void group_help(FILE *f, const struct cli_group *g)
+{
+	int width = 0;
+
+	for (size_t i = 0; i < g->n_commands; i++)
+		if ((int)strlen(g->commands[i].name) > width)
+			width = (int)strlen(g->commands[i].name);
+	fprintf(f, "Usage: vouchsafe %s COMMAND [ARGUMENT]...\n\n%sCommands:\n", g->name, g->about);
+	for (size_t i = 0; i < g->n_commands; i++)
+		fprintf(f, "  %-*s  %s\n", width, g->commands[i].name, g->commands[i].about);
+	fprintf(f, "\nEach takes --help.\n");
+}
+
+int cli_group(const struct cli_group *g, int argc, char **argv)
 {
 	if (argc < 2) {
-		print_help(stderr);
+		group_help(stderr, g);
 		return EXIT_USAGE;
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-		print_help(stdout);
+		group_help(stdout, g);
 		return EXIT_OK;
 	}
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
-	return cli_usage(group, "unknown command %s %s", group, argv[1]);
+	for (size_t i = 0; i < g->n_commands; i++)
+		if (strcmp(argv[1], g->commands[i].name) == 0)
+			return g->commands[i].run(argc - 1, argv + 1);
+	return cli_usage(g->name, "unknown command %s %s", g->name, argv[1]);
 }

@@ -44,19 +44,26 @@ int cli_usage(const char *command, const char *fmt, ...) PRINTF(2, 3);
 struct cli_command {
 	const char *name;
 	int (*run)(int argc, char **argv);
-	const char *about;
+	const char *about; /* a line of the group's help */
+};
+
+struct cli_group {
+	const char *name;
+	const char *about; /* the paragraph of its help, ended by "\n\n"; or "" */
+	const struct cli_command *commands;
+	size_t n_commands;
 };
 
 /*
- * Run the command that argv[1] names, with argv[1] as its argv[0]; or help, also without any, which
- * is then wrong usage. Returns the exit code.
+ * Run the command that argv[1] names, with argv[1] as its argv[0]; or print the help, also without
+ * any, which is then wrong usage. Returns the exit code.
  */
-int cli_group(const char *group, const struct cli_command *commands, size_t n,
-	      void (*print_help)(FILE *f), int argc, char **argv);
+int cli_group(const struct cli_group *group, int argc, char **argv);
 
-/*
- * Read a file, or standard input for "-". Errors: as fs_read().
- */
+/* Text that somebody else wrote, for a terminal: a control character becomes '?'. */
+void cli_put_plain(struct buf *out, struct view text);
+
+/* Append a file, or standard input for "-", of at most max bytes to *out. Errors: as fs_read(). */
 int cli_read(struct buf *out, const char *path, size_t max, struct err *e) MUST_CHECK;
 
 /* Write the whole buffer to standard output. Returns 0 or EXIT_SYSTEM. */

@@ -286,21 +286,12 @@ static int config_check_command(int argc, char **argv)
 
 int cmd_config(int argc, char **argv)
 {
-	static const char usage[] = "Usage: vouchsafe config COMMAND [ARGUMENT]...\n\nCommands:\n"
-				    "  explain   in the guest: each setting, where it comes from, whether measured\n"
-				    "  check     for owners: read a file as a guest will\n\nEach takes --help.\n";
+	static const struct cli_command commands[] = {
+		{ "explain", config_explain_command,
+		  "in the guest: each setting, where it comes from, whether measured" },
+		{ "check", config_check_command, "for owners: read a file as a guest will" },
+	};
+	static const struct cli_group group = { "config", "", commands, ARRAY_LEN(commands) };
 
-	if (argc < 2) {
-		fputs(usage, stderr);
-		return EXIT_USAGE;
-	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-		fputs(usage, stdout);
-		return EXIT_OK;
-	}
-	if (strcmp(argv[1], "explain") == 0)
-		return config_explain_command(argc - 1, argv + 1);
-	if (strcmp(argv[1], "check") == 0)
-		return config_check_command(argc - 1, argv + 1);
-	return cli_usage("config", "unknown command config %s", argv[1]);
+	return cli_group(&group, argc, argv);
 }

@@ -21,13 +21,21 @@ static struct finding *next(struct doctor *d, const char *check, enum verdict v)
 	return f;
 }
 
+/* Words of the host, of user-data and of Trustee come in here, and go to an operator's terminal. */
+static void PRINTF(2, 0) set_text(struct finding *f, const char *fmt, va_list ap)
+{
+	(void)vsnprintf(f->text, sizeof f->text, fmt, ap);
+	for (char *p = f->text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+}
+
 void doctor_say(struct doctor *d, const char *check, enum verdict v, const char *fmt, ...)
 {
-	struct finding *f = next(d, check, v);
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(f->text, sizeof f->text, fmt, ap);
+	set_text(next(d, check, v), fmt, ap);
 	va_end(ap);
 }
 
@@ -38,17 +46,15 @@ void doctor_advise(struct doctor *d, const char *check, const char *remedy, cons
 
 	f->remedy = remedy;
 	va_start(ap, fmt);
-	(void)vsnprintf(f->text, sizeof f->text, fmt, ap);
+	set_text(f, fmt, ap);
 	va_end(ap);
 }
 
 void doctor_fail(struct doctor *d, const char *check, const struct err *e)
 {
-	struct finding *f = next(d, check, VERDICT_FAIL);
-
-	f->has_code = true;
-	f->code = e->code;
-	(void)snprintf(f->text, sizeof f->text, "%s", e->msg);
+	doctor_say(d, check, VERDICT_FAIL, "%s", e->msg);
+	d->findings[d->n - 1].has_code = true;
+	d->findings[d->n - 1].code = e->code;
 }
 
 static void print_text(struct buf *b, const struct doctor *d, bool colour)

@@ -4,7 +4,6 @@
 #include "agent/base/json.h"
 #include "agent/cli/cli.h"
 #include "agent/cli/cmd_eventlog.h"
-#include "agent/cli/cmd_initdata.h"
 #include "agent/setup/guest.h"
 #include "attester/cc_eventlog.h"
 #include "attester/eventlog.h"

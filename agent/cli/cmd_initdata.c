@@ -2,8 +2,6 @@
 #include "agent/cli/cmd_initdata.h"
 #include "agent/cli/cli.h"
 
-#include <stdio.h>
-
 static const struct cli_command commands[] = {
 	{ "build", initdata_build, "make an initdata of files" },
 	{ "inspect", initdata_inspect, "say what an initdata holds, and what is wrong with it" },
@@ -12,22 +10,18 @@ static const struct cli_command commands[] = {
 	{ "provision", initdata_provision, "in the guest, at boot: check, bind, deliver" },
 };
 
-static void help(FILE *f)
-{
-	fprintf(f,
-		"Usage: vouchsafe initdata COMMAND [ARGUMENT]...\n\n"
-		"A pod's initdata is a TOML text with the configuration that the pod is measured\n"
-		"with. Where FILE is an initdata, it is that text or base64 of gzip of it; \"-\" "
-		"is\n"
-		"standard input.\n\nCommands:\n");
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].about);
-	fprintf(f, "\nEach takes --help.\n");
-}
-
 int cmd_initdata(int argc, char **argv)
 {
-	return cli_group("initdata", commands, ARRAY_LEN(commands), help, argc, argv);
+	static const struct cli_group group = {
+		.name = "initdata",
+		.about = "A pod's initdata is a TOML text with the configuration that the pod is measured\n"
+			 "with. Where FILE is an initdata, it is that text or base64 of gzip of it; \"-\" is\n"
+			 "standard input.\n\n",
+		.commands = commands,
+		.n_commands = ARRAY_LEN(commands),
+	};
+
+	return cli_group(&group, argc, argv);
 }
 
 int cli_load_initdata(struct initdata *out, const char *path, struct err *e)
@@ -45,10 +39,4 @@ int cli_register_values(struct register_values *out, const struct initdata *d, s
 	initdata_field(out->host_data, sizeof out->host_data, &d->digest);
 	initdata_field(out->mrconfigid, sizeof out->mrconfigid, &d->digest);
 	return initdata_pcr_value(out->pcr, &d->digest, e);
-}
-
-void cli_put_plain(struct buf *out, struct view text)
-{
-	for (size_t i = 0; i < text.len; i++)
-		buf_putc(out, text.p[i] < ' ' || text.p[i] == 0x7f ? '?' : text.p[i]);
 }

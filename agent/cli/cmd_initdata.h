@@ -25,10 +25,8 @@ struct register_values {
  */
 int cli_load_initdata(struct initdata *out, const char *path, struct err *e) MUST_CHECK;
 
+/* What the registers hold once the digest of d is bound. Errors: ERR_CRYPTO; *out is not set then. */
 int cli_register_values(struct register_values *out, const struct initdata *d,
 			struct err *e) MUST_CHECK;
-
-/* Append text from a file for a terminal: control characters become '?'. */
-void cli_put_plain(struct buf *out, struct view text);
 
 #endif

@@ -373,11 +373,7 @@ static int inspect(int argc, char **argv)
 	return json ? cli_exit_of(&e) : cli_fail(&e, false);
 }
 
-static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *about;
-} subcommands[] = {
+static const struct cli_command commands[] = {
 	{ "vault", vault, "make a sealed secret that stands for a resource at Trustee" },
 	{ "keygen", keygen, "make a signing key" },
 	{ "inspect", inspect, "show and verify a sealed secret" },
@@ -385,18 +381,7 @@ static const struct {
 
 int cmd_seal(int argc, char **argv)
 {
-	bool asked = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+	static const struct cli_group group = { "seal", "", commands, ARRAY_LEN(commands) };
 
-	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(subcommands); i++)
-		if (strcmp(argv[1], subcommands[i].name) == 0)
-			return subcommands[i].run(argc - 1, argv + 1);
-	if (argc > 1 && !asked)
-		return cli_usage("seal", "unknown command seal %s", argv[1]);
-	fprintf(asked ? stdout : stderr,
-		"Usage: vouchsafe seal COMMAND [OPTION]...\n\nCommands:\n");
-	for (size_t i = 0; i < ARRAY_LEN(subcommands); i++)
-		fprintf(asked ? stdout : stderr, "  %-8s %s\n", subcommands[i].name,
-			subcommands[i].about);
-	fprintf(asked ? stdout : stderr, "\nEach has --help.\n");
-	return asked ? EXIT_OK : EXIT_USAGE;
+	return cli_group(&group, argc, argv);
 }

@@ -2,7 +2,7 @@
 #include "agent/api/metrics.h"
 #include "agent/base/json.h"
 #include "agent/base/version.h"
-#include "agent/cli/cmd_initdata.h"
+#include "agent/cli/cli.h"
 #include "agent/cli/service.h"
 
 #include <stdio.h>

@@ -303,11 +303,7 @@ static int quote(int argc, char **argv)
 	return cli_print(&out);
 }
 
-static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *about;
-} subcommands[] = {
+static const struct cli_command commands[] = {
 	{ "provision-ak", provision_ak, "create the attestation key (AK), print its public part" },
 	{ "show", show, "the TPM, the AK's public part, the PCRs" },
 	{ "quote", quote, "print evidence for given report data" },
@@ -315,17 +311,7 @@ static const struct {
 
 int cmd_tpm(int argc, char **argv)
 {
-	bool asked = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+	static const struct cli_group group = { "tpm", "", commands, ARRAY_LEN(commands) };
 
-	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(subcommands); i++)
-		if (strcmp(argv[1], subcommands[i].name) == 0)
-			return subcommands[i].run(argc - 1, argv + 1);
-	if (argc > 1 && !asked)
-		return cli_usage("tpm", "unknown command tpm %s", argv[1]);
-	fprintf(asked ? stdout : stderr, "Usage: vouchsafe tpm COMMAND [OPTION]...\n\nCommands:\n");
-	for (size_t i = 0; i < ARRAY_LEN(subcommands); i++)
-		fprintf(asked ? stdout : stderr, "  %-13s %s\n", subcommands[i].name,
-			subcommands[i].about);
-	fprintf(asked ? stdout : stderr, "\nEach has --help.\n");
-	return asked ? EXIT_OK : EXIT_USAGE;
+	return cli_group(&group, argc, argv);
 }

@@ -3,7 +3,7 @@
 #include "agent/api/mountd.h"
 #include "agent/base/fs.h"
 #include "agent/base/json.h"
-#include "agent/cli/cmd_initdata.h"
+#include "agent/cli/cli.h"
 #include "agent/cli/service.h"
 
 #include <dirent.h>
@@ -268,18 +268,15 @@ static const struct cli_command commands[] = {
 	{ "close", volume_close_open, "unmount and close" },
 };
 
-static void help(FILE *f)
-{
-	fprintf(f, "Usage: vouchsafe volume COMMAND [ARGUMENT]...\n\n"
-		   "Encrypted volumes of this guest. Pods get theirs through SecureMount; these "
-		   "are for a\n"
-		   "person, for guests without kata-agent and for shutdown.\n\nCommands:\n");
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(f, "  %-6s %s\n", commands[i].name, commands[i].about);
-	fprintf(f, "\nEach takes --help.\n");
-}
-
 int cmd_volume(int argc, char **argv)
 {
-	return cli_group("volume", commands, ARRAY_LEN(commands), help, argc, argv);
+	static const struct cli_group group = {
+		.name = "volume",
+		.about = "Encrypted volumes of this guest. Pods get theirs through SecureMount; these are for a\n"
+			 "person, for guests without kata-agent and for shutdown.\n\n",
+		.commands = commands,
+		.n_commands = ARRAY_LEN(commands),
+	};
+
+	return cli_group(&group, argc, argv);
 }

@@ -38,7 +38,7 @@ struct doctor {
 	struct deadline deadline;
 };
 
-/* Record a finding. */
+/* Record a finding. Control characters in the text become '?', a newline too. */
 void doctor_say(struct doctor *d, const char *check, enum verdict v, const char *fmt, ...)
 	PRINTF(4, 5);
 
@@ -54,6 +54,9 @@ void doctor_check_guest(struct doctor *d);
 
 /* How the image was booted: dm-verity, the boot log, and what a hardened guest has and this lacks. */
 void doctor_check_posture(struct doctor *d);
+
+/* Part of it: does a login prompt or a shell sit at a terminal that is the host's? */
+void doctor_check_console(struct doctor *d);
 
 /* Append "boot" and "verity" of --json, as members. */
 void doctor_put_boot(struct buf *out, const struct doctor *d);

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/enc.h"
 #include "agent/base/fs.h"
+#include "agent/base/json.h"
 #include "agent/base/version.h"
 #include "agent/cli/doctor.h"
+#include "initdata/provision.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum { DELIVERED_MAX = 4 << 20, FINGERPRINT = 16 };
+enum { DELIVERED_MAX = 4 << 20, FINGERPRINT = 16, PROVISION_ERROR_MAX = 4096 };
 
 static void check_build(struct doctor *d)
 {
@@ -120,12 +122,25 @@ static void check_platform(struct doctor *d)
 /* What the last provisioning said when it failed; its file belongs to root. */
 static void check_provisioning(struct doctor *d)
 {
-	cleanup_free char *path = fs_join(d->guest.root, "/run/vouchsafe/provision-error");
-	cleanup_buf struct buf b = BUF_MAX(4096);
+	cleanup_free char *path = fs_join(d->guest.root, PROVISION_ERROR_PATH);
+	cleanup_buf struct buf b = BUF_MAX(PROVISION_ERROR_MAX);
+	cleanup_json struct json *said = NULL;
+	const char *code = NULL, *message = NULL, *at = NULL;
 	struct err e;
 
-	if (path && fs_read(&b, path, 4096, &e) == 0)
-		doctor_say(d, "provisioning", VERDICT_FAIL, "the last one failed: %.400s", buf_str(&b));
+	if (!path || fs_read(&b, path, PROVISION_ERROR_MAX, &e) < 0)
+		return;
+	if (json_parse(&said, buf_view(&b), PROVISION_ERROR_MAX, &e) < 0 ||
+	    json_need_string(&code, said, "code", path, &e) < 0 ||
+	    json_need_string(&message, said, "message", path, &e) < 0 ||
+	    json_need_string(&at, said, "time", path, &e) < 0 || err_code_by_name(code) < 0) {
+		doctor_say(d, "provisioning", VERDICT_FAIL, "the last one failed; %s is not readable",
+			   path);
+		return;
+	}
+	(void)err_code(&e, (enum err_code)err_code_by_name(code), "the last one failed at %.30s: %.400s",
+		       at, message);
+	doctor_fail(d, "provisioning", &e);
 }
 
 static void check_delivered(struct doctor *d, const char *folder, const char *key)

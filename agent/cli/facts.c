@@ -2,7 +2,7 @@
 #include "agent/cli/facts.h"
 #include "agent/base/enc.h"
 #include "agent/base/json.h"
-#include "agent/cli/cmd_initdata.h"
+#include "agent/cli/cli.h"
 
 #include <stdarg.h>
 #include <stdio.h>
