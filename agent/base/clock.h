@@ -29,7 +29,7 @@ struct deadline deadline_min(struct deadline a, struct deadline b);
 /* Milliseconds left, 0 when it has passed. Never negative. */
 int64_t deadline_left_ms(struct deadline d);
 
-/* "2026-08-20T14:03:11Z" into out (21 bytes at least); for messages that name two times. */
+/* "2026-08-20T14:03:11Z", for messages that name two times; "@SECONDS" for a year that has no such form. */
 void clock_format(char out[24], int64_t wall_s);
 
 #endif

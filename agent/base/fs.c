@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-enum { PIECE = 16384 };
+enum { PIECE = 16384, OPEN_TRIES = 128 };
 
 /* O_PATH opens a link itself, where others fail. */
 static int refuse_link(int fd, int flags)
@@ -58,21 +58,25 @@ int fs_walk(int dirfd, const char *path, int flags, mode_t mode)
 
 int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode, struct err *e)
 {
+	/* O_TMPFILE has the bit of O_DIRECTORY in it. */
+	bool makes = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
 	struct open_how how = {
 		.flags = (uint64_t)(flags | O_CLOEXEC),
-		.mode = (flags & (O_CREAT | O_TMPFILE)) ? mode : 0,
+		.mode = makes ? mode : 0,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	};
 	const char *p = path;
+	unsigned tries = 0;
 	long fd;
 
 	while (*p == '/')
 		p++;
 	if (*p == '\0')
 		p = ".";
+	/* EAGAIN: somebody renames on the way; who does so all the time does not hold us. */
 	do
 		fd = syscall(SYS_openat2, dirfd, p, &how, sizeof how);
-	while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+	while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < OPEN_TRIES)));
 	/* systemd's RestrictSUIDSGID= cannot look into its arguments and refuses it whole. */
 	if (fd < 0 && errno == ENOSYS)
 		fd = fs_walk(dirfd, p, flags, how.mode);

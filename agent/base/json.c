@@ -412,13 +412,13 @@ const char *json_string(const struct json *v)
 
 bool json_integer(int64_t *out, const struct json *v)
 {
-	const double edge = 9007199254740992.0; /* 2^53 */
+	const double edge = 9007199254740992.0; /* 2^53, which 2^53 + 1 is rounded to */
 	double d;
 
 	if (!cJSON_IsNumber(in(v)))
 		return false;
 	d = in(v)->valuedouble;
-	if (!(d >= -edge && d <= edge) || d != trunc(d))
+	if (!(d > -edge && d < edge) || d != trunc(d))
 		return false;
 	*out = (int64_t)d;
 	return true;
@@ -461,25 +461,6 @@ int json_need_string(const char **out, const struct json *object, const char *ke
 		return err_set(e, ERR_FORMAT, "%s has no string \"%s\"", what, key);
 	*out = s;
 	return 0;
-}
-
-void json_put_string(struct buf *out, struct view text)
-{
-	static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
-
-	buf_putc(out, '"');
-	for (size_t i = 0; i < text.len; i++) {
-		uint8_t c = text.p[i];
-		const char *at = c ? strchr(from, c) : NULL;
-
-		if (at)
-			buf_printf(out, "\\%c", to[at - from]);
-		else if (c < ' ')
-			buf_printf(out, "\\u%04x", c);
-		else
-			buf_putc(out, c);
-	}
-	buf_putc(out, '"');
 }
 
 /* Next code point of valid UTF-8, as the first of its UTF-16 units, so that order is RFC 8785's. */

@@ -27,6 +27,7 @@ struct json; /* one value; belongs to its document, which is the value json_pars
  */
 int json_parse(struct json **out, struct view text, size_t max, struct err *e) MUST_CHECK;
 
+/* Erase and free a whole document; NULL is nothing. */
 void json_free(struct json *doc);
 
 static inline void json_freep(struct json **doc)
@@ -53,7 +54,7 @@ bool json_is_false(const struct json *v);
 /* The text of a string, borrowed from the document; NULL when v is NULL or no string. */
 const char *json_string(const struct json *v);
 
-/* True, and *out, when v is a number without a fraction and within ±2^53. */
+/* True, and *out, when v is a number without a fraction and within ±(2^53 - 1), where doubles are exact. */
 bool json_integer(int64_t *out, const struct json *v);
 
 /*
@@ -72,13 +73,16 @@ size_t json_count(const struct json *container);
 int json_need_string(const char **out, const struct json *object, const char *key,
 		     const char *what, struct err *e) MUST_CHECK;
 
-/* Append a JSON string with its quotes, escaped as RFC 8785 3.2.2.2 wants it. in is UTF-8. */
+/*
+ * Append a JSON string with its quotes, escaped as RFC 8785 3.2.2.2 wants it. A byte that is no
+ * UTF-8 (of a device, or of a message that was cut) becomes \ufffd: what is written is JSON.
+ */
 void json_put_string(struct buf *out, struct view in);
 
 /*
  * Append the canonical form of RFC 8785: members sorted by UTF-16 code units, no white space.
- * Errors: ERR_UNSUPPORTED (a number that is not an integer within ±2^53: nothing that we hash
- * has one), ERR_LIMIT, ERR_NOMEM.
+ * Errors: ERR_UNSUPPORTED (a number that json_integer() does not take: nothing that we hash has
+ * one), ERR_LIMIT, ERR_NOMEM.
  */
 int json_canonical(struct buf *out, const struct json *v, struct err *e) MUST_CHECK;
 

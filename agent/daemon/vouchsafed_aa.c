@@ -143,7 +143,7 @@ void serve_failed(void *ctx, const char *method, const struct api_call *call, co
 {
 	(void)ctx;
 	count_failure(e);
-	log_warn("call failed", "method=%s uid=%u pid=%d name=%s code=%s kind=%s side=%s what=\"%s\"",
+	log_warn("call failed", "method=%s uid=%u pid=%d name=\"%s\" code=%s kind=%s side=%s what=\"%s\"",
 		 method, call->peer.uid, call->peer.pid, call->name ? call->name : "-", err_name(e),
 		 err_kind_name(e->kind), err_side_name(err_entry(e->code)->side), e->msg);
 }

@@ -48,6 +48,7 @@ static int resource(void *ctx, struct secret *out, const struct uri *uri, struct
 	return k ? kbs_get(k, out, uri, d, e) : -(int)ERR_NOTFOUND;
 }
 
+/* What the cache knows it by; empty, which it keeps nothing under, when it is longer than b takes. */
 static struct view key_of(struct buf *b, const char *what, const char *name, struct view text)
 {
 	buf_puts(b, what);
@@ -55,17 +56,20 @@ static struct view key_of(struct buf *b, const char *what, const char *name, str
 	buf_puts(b, name ? name : "");
 	buf_putc(b, 0);
 	buf_putv(b, text);
-	return buf_view(b);
+	return b->failed ? (struct view){ 0 } : buf_view(b);
 }
 
-/* Store unless the generation moved meanwhile; a full cache or no memory is no error of the call. */
-static void remember(struct serve *s, struct view key, const struct secret *value, uint64_t before)
+/*
+ * Under the generation as it is now: the first call of all has made the token itself. A full cache
+ * or no memory is no error of the call.
+ */
+static void remember(struct serve *s, struct view key, const struct secret *value)
 {
 	struct err e;
 
-	if (generation(s->guest) != before)
+	if (key.len == 0)
 		return;
-	if (cache_put(s->cache, key, value, before, first_end_ms(s->guest), &e) < 0)
+	if (cache_put(s->cache, key, value, generation(s->guest), first_end_ms(s->guest), &e) < 0)
 		log_debug("not cached", "what=\"%s\"", e.msg);
 }
 
@@ -75,7 +79,9 @@ static int lock_until(pthread_mutex_t *m, struct deadline d, struct err *e)
 	struct timespec t;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += left / 1000 + 1;
+	left += t.tv_nsec / 1000000;
+	t.tv_sec += left / 1000;
+	t.tv_nsec = left % 1000 * 1000000;
 	if (pthread_mutex_clocklock(m, CLOCK_MONOTONIC, &t) != 0)
 		return err_code(e, CODE_API_DEADLINE, "another call is still reading the signing key");
 	return 0;
@@ -101,7 +107,7 @@ static int signing_key(void *ctx, struct secret *out, const struct uri *uri, str
 	if (cache_get(s->cache, out, key, generation(s->guest), e) != 0) {
 		r = resource(ctx, out, uri, d, e);
 		if (r == 0)
-			remember(s, key, out, generation(s->guest));
+			remember(s, key, out);
 	}
 	(void)pthread_mutex_unlock(&s->key_lock);
 	return r;
@@ -114,9 +120,7 @@ static int unseal_cached(void *ctx, const char *name, struct view sealed, struct
 	cleanup_buf struct buf b = BUF_MAX(SEALED_TEXT_MAX + 1024);
 	struct view key = key_of(&b, "sealed", name, sealed);
 
-	if (buf_check(&b, "a sealed secret", e) < 0)
-		return CDH_NOT_HERE;
-	if (cache_get(s->cache, out, key, generation(s->guest), e) != 0)
+	if (key.len == 0 || cache_get(s->cache, out, key, generation(s->guest), e) != 0)
 		return CDH_NOT_HERE;
 	count(COUNTED_UNSEAL_CACHE);
 	return 0;
@@ -133,7 +137,7 @@ static int unseal(void *ctx, const char *name, struct view sealed, struct deadli
 	if (r < 0)
 		return r;
 	count(COUNTED_UNSEAL_TRUSTEE);
-	remember(s, key_of(&b, "sealed", name, sealed), out, generation(s->guest));
+	remember(s, key_of(&b, "sealed", name, sealed), out);
 	return 0;
 }
 

@@ -182,3 +182,55 @@ TEST(json_u64__among_strings_and_words__each_number_has_its_own_text)
 	CHECK(json_string(v) == NULL);
 	CHECK(json_u64(&n, json_get(d, "d")) && n == 9007199254740995);
 }
+
+TEST(json_integer__at_the_edge_of_doubles__is_exact_or_refused)
+{
+	static const struct {
+		const char *text;
+		bool good;
+		int64_t want;
+	} rows[] = {
+		{ "9007199254740991", true, 9007199254740991 },
+		{ "-9007199254740991", true, -9007199254740991 },
+		/* A double cannot tell 2^53 from 2^53 + 1. */
+		{ "9007199254740992", false, 0 },
+		{ "9007199254740993", false, 0 },
+		{ "-9007199254740993", false, 0 },
+		{ "1e400", false, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		cleanup_json struct json *d = NULL;
+		int64_t n = 7;
+		struct err e;
+
+		CHECK_INT(json_parse(&d, view_str(rows[i].text), CAP, &e), 0);
+		if (json_integer(&n, d) != rows[i].good || n != (rows[i].good ? rows[i].want : 7))
+			test_fail(__FILE__, __LINE__, "%s gives %lld", rows[i].text, (long long)n);
+	}
+}
+
+TEST(json_put_string__what_is_no_utf8__is_json_all_the_same)
+{
+	static const struct {
+		const char *in, *want;
+	} rows[] = {
+		{ "plain \xc3\xb6 \xf0\x9f\x98\x80", "\"plain \xc3\xb6 \xf0\x9f\x98\x80\"" },
+		{ "cut \xc3", "\"cut \\ufffd\"" },
+		{ "cut \xf0\x9f\x98", "\"cut \\ufffd\\ufffd\\ufffd\"" },
+		{ "\xff\xc3\xb6", "\"\\ufffd\xc3\xb6\"" },
+		{ "\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\"" }, /* a surrogate */
+		{ "\x1b[31m\n", "\"\\u001b[31m\\n\"" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		cleanup_buf struct buf out = BUF_MAX(CAP);
+		cleanup_json struct json *d = NULL;
+		struct err e;
+
+		json_put_string(&out, view_str(rows[i].in));
+		if (!view_is(buf_view(&out), rows[i].want))
+			test_fail(__FILE__, __LINE__, "row %zu gives %s", i, buf_str(&out));
+		CHECK_INT(json_parse(&d, buf_view(&out), CAP, &e), 0);
+	}
+}
