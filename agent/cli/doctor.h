@@ -55,9 +55,6 @@ void doctor_check_guest(struct doctor *d);
 /* How the image was booted: dm-verity, the boot log, and what a hardened guest has and this lacks. */
 void doctor_check_posture(struct doctor *d);
 
-/* Part of it: does a login prompt or a shell sit at a terminal that is the host's? */
-void doctor_check_console(struct doctor *d);
-
 /* Append "boot" and "verity" of --json, as members. */
 void doctor_put_boot(struct buf *out, const struct doctor *d);
 

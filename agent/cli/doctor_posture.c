@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/fs.h"
 #include "agent/base/json.h"
-#include "agent/cli/doctor.h"
+#include "agent/cli/doctor_console.h"
 #include "agent/setup/cmdline.h"
 #include "attester/cc_eventlog.h"
 #include "attester/tdx_guest.h"
@@ -263,6 +263,7 @@ void doctor_check_posture(struct doctor *d)
 	check_swap(d);
 	check_core(d);
 	check_cloud_init(d);
+	doctor_check_console(d);
 }
 
 /* --- --json -------------------------------------------------------------------------------------- */

@@ -129,13 +129,16 @@ def doctor__register_or_log_differs__nothing_of_it_counts(world):
 
 
 def doctor__image_that_leaves_things_open__is_told_each_with_a_remedy(world):
-    checks = ("credentials", "init-on-free", "core-dumps", "cloud-init", "secure-boot", "read-only", "verity")
+    checks = ("credentials", "init-on-free", "core-dumps", "cloud-init", "console", "secure-boot", "read-only", "verity")
     with world() as w:
         put(w, "proc/cmdline", "quiet\n")
         put(w, "proc/self/mountinfo", "21 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw\n")
         put(w, "proc/sys/kernel/core_pattern", "|/usr/lib/systemd/systemd-coredump %P\n")
         put(w, "proc/swaps", "Filename Type Size Used Priority\n/dev/vda2 partition 1 0 -2\n")
         put(w, "usr/bin/cloud-init", "")
+        put(w, "proc/7/stat", "7 (a pod) S 1 7 7 34816 7 4194560\n")  # a pty's
+        put(w, "proc/31/stat", "31 (ag) (etty) S 1 31 31 1088 31 4194560 1 2 3\n")
+        put(w, "sys/dev/char/4:64/uevent", "MAJOR=4\nMINOR=64\nDEVNAME=ttyS0\n")
         put(w, EFIVAR, b"\x06\0\0\0\0")
         _, f = doctor(w)
         for c in checks:
@@ -143,12 +146,14 @@ def doctor__image_that_leaves_things_open__is_told_each_with_a_remedy(world):
         assert f["swap"]["verdict"] == "bad" and "/dev/vda2" in f["swap"]["text"], f["swap"]
         assert "systemd-coredump" in f["core-dumps"]["text"], f["core-dumps"]
         assert f["secure-boot"]["text"] == "off", f["secure-boot"]
+        assert "ag) (etty (process 31)" in f["console"]["text"] and "ttyS0" in f["console"]["text"], f["console"]
         # And without them it says nothing more.
         put(w, "proc/cmdline", "systemd.import_credentials=no init_on_free=1\n")
         put(w, "proc/self/mountinfo", "21 1 254:1 / / ro,relatime - ext4 /dev/vda1 ro\n")
         put(w, "proc/sys/kernel/core_pattern", "|/bin/false\n")
         put(w, "proc/swaps", "Filename Type Size Used Priority\n")
         (w.root / "usr/bin/cloud-init").unlink()
+        put(w, "proc/31/stat", "31 (ag) (etty) S 1 31 31 0 -1 4194560 1 2 3\n")
         put(w, EFIVAR, b"\x06\0\0\0\1")
         _, f = doctor(w)
         for c in (*checks[:-1], "swap"):
@@ -156,6 +161,29 @@ def doctor__image_that_leaves_things_open__is_told_each_with_a_remedy(world):
         put(w, "proc/cmdline", 'x="systemd.import_credentials=no" init_on_free=0\n')
         _, f = doctor(w)
         assert f["credentials"]["verdict"] == f["init-on-free"]["verdict"] == "note", f
+        # Each alone, so that none stands for another.
+        good = {"proc/cmdline": "systemd.import_credentials=no init_on_free=1\n"}
+        for c, path, text in (("credentials", "proc/cmdline", "init_on_free=1\n"),
+                              ("init-on-free", "proc/cmdline", "systemd.import_credentials=no init_on_free=0\n"),
+                              ("credentials", "proc/cmdline", good["proc/cmdline"].strip() + " systemd.import_credentials=1\n"),
+                              ("core-dumps", "proc/sys/kernel/core_pattern", "core\n"),
+                              ("swap", "proc/swaps", "Filename Type Size Used Priority\n/swapfile file 1 0 -2\n"),
+                              ("cloud-init", "run/cloud-init/x", ""),
+                              ("console", "proc/9/stat", "9 (bash) S 1 9 9 58624 9 0\n"),
+                              ("secure-boot", EFIVAR, b"\x06\0\0\0\0")):
+            put(w, "proc/cmdline", good["proc/cmdline"])
+            _, before = doctor(w)
+            old = (w.root / path).read_bytes() if (w.root / path).exists() else None
+            put(w, path, text)
+            _, f = doctor(w)
+            worse = {x for x in f if f[x]["verdict"] != before[x]["verdict"]}
+            assert worse == {c} and f[c]["verdict"] in ("note", "bad"), (c, worse, f[c])
+            if old is None:
+                (w.root / path).unlink()
+                if path.startswith("run/cloud"):
+                    (w.root / "run/cloud-init").rmdir()
+            else:
+                put(w, path, old)
 
 
 CASES = (
