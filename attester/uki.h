@@ -102,9 +102,10 @@ struct uki_boot {
 	bool is_uki;                       /* the stub's sections are in the log */
 	struct digest content[UKI_PARTS];  /* of each section; .len 0: not measured */
 	struct digest load_options;        /* the kernel's own, of its command line; .len 0: none */
-	bool overridden;                   /* PCR 12: a command line or credentials from outside */
+	bool overridden;                   /* PCR 12, or RTMR 2 behind the sections: something was
+					    * measured that came from outside */
 	unsigned images;                   /* EFI applications measured into PCR 4 */
-	int secure_boot;                   /* 1 on, 0 off, -1: the log does not say */
+	int secure_boot;                   /* 1 on, 0 off, -1: no digest in the log says */
 };
 
 /*

@@ -19,6 +19,7 @@ struct walk {
 	struct uki_boot *boot;
 	const struct places *at;
 	int pending; /* enum uki_part, or -1 */
+	bool initrd; /* the kernel's own record of its initrd came */
 };
 
 /* The section that the event's description names, or -1. */
@@ -69,32 +70,58 @@ static int take_part(struct walk *w, int part, const struct tcg2_event *ev, stru
 	return 0;
 }
 
-static void take_other(struct walk *w, const struct tcg2_event *ev, struct view digest)
+/* Firmware measures all of such a record's data, so that the digest vouches for what it says. */
+static void take_secure_boot(struct walk *w, const struct tcg2_event *ev)
 {
 	struct tcg2_variable variable;
+	bool is = false;
+
+	if (tcg2_variable(&variable, ev) && tcg2_variable_is(&variable, "SecureBoot") &&
+	    tcg2_digest_true(&is, ev, NULL) == 0 && is)
+		w->boot->secure_boot = variable.data.len == 1 && variable.data.p[0] == 1;
+}
+
+/* The two that the kernel's EFI stub measures, each once. */
+static bool take_kernels(struct walk *w, const struct tcg2_event *ev, struct view digest)
+{
 	struct tcg2_tag tag;
+
+	if (ev->index != w->at->kernel || !tcg2_tag(&tag, ev))
+		return false;
+	if (tag.id == TCG2_TAG_LOAD_OPTIONS && w->boot->load_options.len == 0) {
+		memcpy(w->boot->load_options.b, digest.p, digest.len);
+		w->boot->load_options.len = digest.len;
+		return true;
+	}
+	if (tag.id == TCG2_TAG_INITRD && !w->initrd) {
+		w->initrd = true;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * A record's type and words are not measured, so that whoever hands over the log may call an
+ * override anything: whatever was measured beside what must be there counts as one.
+ */
+static void take_other(struct walk *w, const struct tcg2_event *ev, struct view digest)
+{
+	bool apart = w->at->stub_config != w->at->stub;
 
 	if (ev->index == w->at->image && ev->type == TCG2_EV_EFI_BOOT_SERVICES_APPLICATION)
 		w->boot->images++;
-	if (ev->index == w->at->secure_boot && ev->type == TCG2_EV_EFI_VARIABLE_DRIVER_CONFIG &&
-	    tcg2_variable(&variable, ev) && tcg2_variable_is(&variable, "SecureBoot"))
-		w->boot->secure_boot = variable.data.len == 1 && variable.data.p[0] == 1;
-	if (ev->index == w->at->kernel && tcg2_tag(&tag, ev) && tag.id == TCG2_TAG_LOAD_OPTIONS) {
-		memcpy(w->boot->load_options.b, digest.p, digest.len);
-		w->boot->load_options.len = digest.len;
-	} else if (ev->index == w->at->stub_config &&
-		   (ev->type == TCG2_EV_IPL || ev->type == TCG2_EV_EVENT_TAG) &&
-		   (w->at->stub_config != w->at->stub ||
-		    (w->boot->is_uki && ev->type == TCG2_EV_IPL))) {
+	if (ev->index == w->at->secure_boot && ev->type == TCG2_EV_EFI_VARIABLE_DRIVER_CONFIG)
+		take_secure_boot(w, ev);
+	if (!take_kernels(w, ev, digest) && ev->index == w->at->stub_config &&
+	    (apart ? ev->type != TCG2_EV_NO_ACTION : w->boot->is_uki))
 		w->boot->overridden = true;
-	}
 }
 
 int uki_from_log(struct uki_boot *out, const struct tcg2_log *log, enum hash_alg alg,
 		 struct err *e)
 {
 	struct uki_boot boot = { .alg = alg, .secure_boot = -1 };
-	struct walk w = { &boot, &places[log->framing], -1 };
+	struct walk w = { .boot = &boot, .at = &places[log->framing], .pending = -1 };
 	struct tcg2_event ev;
 	size_t at = log->first;
 

@@ -353,7 +353,8 @@ TEST(uki_from_log__tpm_and_ccel__sections_secure_boot_and_images)
 		uint32_t stub = f == TCG2_CCEL ? 3 : 11;
 
 		log_begin_one(&b, HASH_SHA256);
-		log_event(&b, HASH_SHA256, f == TCG2_CCEL ? 1 : 7, 0x80000001u, view_str("x"),
+		log_event(&b, HASH_SHA256, f == TCG2_CCEL ? 1 : 7, 0x80000001u,
+			  (struct view){ secure, sizeof secure },
 			  (struct view){ secure, sizeof secure });
 		log_event(&b, HASH_SHA256, f == TCG2_CCEL ? 2 : 4, 0x80000003u, view_str("x"),
 			  view_str("x"));
@@ -378,6 +379,78 @@ TEST(uki_from_log__tpm_and_ccel__sections_secure_boot_and_images)
 			log_le(&b, 0, 8);
 		CHECK_INT(from_log(&boot, &b, (enum tcg2_framing)f, &e), 0);
 		CHECK(boot.overridden);
+	}
+}
+
+/* What a record says is not what was measured: with the digest of "off" nobody reads "on". */
+TEST(uki_from_log__secure_boot_that_its_digest_does_not_say__is_not_known)
+{
+	uint8_t secure[] = {
+		[16] = 10, [24] = 1, [32] = 'S', [34] = 'e', [36] = 'c', [38] = 'u', [40] = 'r',
+		[42] = 'e', [44] = 'B', [46] = 'o', [48] = 'o', [50] = 't', [52] = 0,
+	};
+	uint8_t lie[sizeof secure];
+
+	memcpy(lie, secure, sizeof lie);
+	lie[52] = 1;
+	for (int i = 0; i < 2; i++) {
+		cleanup_buf struct buf b = BUF_MAX(65536);
+		struct uki_boot boot;
+		struct err e;
+
+		log_begin_one(&b, HASH_SHA256);
+		log_event(&b, HASH_SHA256, 7, 0x80000001u, (struct view){ secure, sizeof secure },
+			  (struct view){ i ? lie : secure, sizeof lie });
+		CHECK_INT(from_log(&boot, &b, TCG2_TPM, &e), 0);
+		CHECK_INT(boot.secure_boot, i ? -1 : 0);
+	}
+}
+
+/* Types and words of records are not measured either: an override by another name is one. */
+TEST(uki_from_log__records_beside_the_stubs_and_the_kernels__are_overrides)
+{
+	static const char options[] = "\xed\x22\x3b\x8f\x1a\0\0\0LOADED_IMAGE::LoadOptions";
+	static const char initrd[] = "\xec\x22\x3b\x8f\x0d\0\0\0Linux initrd";
+	const struct view tags[] = { { (const uint8_t *)options, sizeof options },
+				     { (const uint8_t *)initrd, sizeof initrd } };
+	static const struct {
+		uint32_t type;
+		int tag; /* of tags, or -1: words */
+		bool overridden[2]; /* CCEL, TPM */
+	} rows[] = {
+		{ TCG2_EV_IPL, -1, { true, true } },
+		{ TCG2_EV_ACTION, -1, { true, true } },
+		{ TCG2_EV_EVENT_TAG, 0, { true, true } },
+		{ TCG2_EV_EVENT_TAG, 1, { true, true } },
+		{ TCG2_EV_NO_ACTION, -1, { true, false } }, /* extends an RTMR, but no PCR */
+	};
+
+	for (int f = TCG2_CCEL; f <= TCG2_TPM; f++) {
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+			cleanup_buf struct buf b = BUF_MAX(65536);
+			uint32_t kernel = f == TCG2_CCEL ? 3 : 9;
+			struct uki_boot boot;
+			struct err e;
+
+			log_begin_one(&b, HASH_SHA256);
+			log_section(&b, f == TCG2_CCEL ? 3 : 11, ".linux", "kernel");
+			for (int k = 0; k < 2; k++)
+				log_event(&b, HASH_SHA256, kernel, TCG2_EV_EVENT_TAG, view_str("x"),
+					  tags[k]);
+			if (f == TCG2_CCEL)
+				log_le(&b, 0, 8);
+			CHECK_INT(from_log(&boot, &b, (enum tcg2_framing)f, &e), 0);
+			CHECK(!boot.overridden);
+			if (f == TCG2_CCEL)
+				b.len -= 8;
+			log_event(&b, HASH_SHA256, f == TCG2_CCEL ? 3 : 12, rows[i].type,
+				  view_str("y"), rows[i].tag < 0 ? view_str("y") : tags[rows[i].tag]);
+			if (f == TCG2_CCEL)
+				log_le(&b, 0, 8);
+			CHECK_INT(from_log(&boot, &b, (enum tcg2_framing)f, &e), 0);
+			if (boot.overridden != rows[i].overridden[f])
+				test_fail(__FILE__, __LINE__, "framing %d, row %zu", f, i);
+		}
 	}
 }
 
