@@ -89,14 +89,45 @@ int cli_print(const struct buf *b)
 	return 0;
 }
 
+/* Of an option's help, the name of its value; 0 for a flag. */
+static int value_name(const struct cli_option *o)
+{
+	return o->flag ? 0 : (int)strcspn(o->help, " ");
+}
+
+static int label_width(const struct cli_option *o)
+{
+	return (int)strlen(o->name) + (o->flag ? 0 : 1 + value_name(o));
+}
+
+/* Its help may go on in further lines. */
+static void option_help(const struct cli_option *o, int width)
+{
+	const char *p = o->help + value_name(o);
+
+	printf("  %s%s%.*s%*s  ", o->name, o->flag ? "" : " ", value_name(o), o->help,
+	       width - label_width(o), "");
+	for (p += strspn(p, " "); *p; p++) {
+		putchar(*p);
+		if (*p == '\n')
+			printf("%*s", width + 4, "");
+	}
+	putchar('\n');
+}
+
 static void help(const struct cli_syntax *s)
 {
+	int width = 0;
+
 	printf("Usage: vouchsafe %s%s%s%s\n\n%s\n", s->command, s->n_options ? " [OPTION]..." : "",
 	       s->operands[0] ? " " : "", s->operands, s->about);
+	for (size_t i = 0; i < s->n_options; i++)
+		if (label_width(&s->options[i]) > width)
+			width = label_width(&s->options[i]);
 	if (s->n_options > 0)
 		printf("\nOptions:\n");
 	for (size_t i = 0; i < s->n_options; i++)
-		printf("  %s %s\n", s->options[i].name, s->options[i].help);
+		option_help(&s->options[i], width);
 }
 
 /* 1 when the option took the next argument, 0 when not, -1 on an error already printed. */

@@ -77,7 +77,8 @@ struct cli_option {
 	const char *name;   /* "--json" */
 	bool *flag;         /* set to true when given; NULL when it takes a value */
 	const char **value; /* set to the argument (the last wins) */
-	const char *help;   /* one line for --help: "FILE  what it is" (value) or "what it does" (flag) */
+	const char *help;   /* for --help: "FILE  what it is" (value) or "what it does" (flag); with \n in
+			       it further lines */
 };
 
 struct cli_syntax {

@@ -316,7 +316,7 @@ int cmd_eventlog(int argc, char **argv)
 	bool json = false, verify = false;
 	const struct cli_option options[] = {
 		{ "--verify", &verify, NULL, "compare the replay with this guest's registers" },
-		{ "--json", &json, NULL, "  print JSON" },
+		{ "--json", &json, NULL, "print JSON" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "eventlog",

@@ -185,17 +185,17 @@ int initdata_build(int argc, char **argv)
 	const char *data = NULL, *image = NULL;
 	bool encode = false;
 	const struct cli_option options[] = {
-		{ "--aa", NULL, &aa, "FILE         aa.toml: Trustee's URL and certificate" },
+		{ "--aa", NULL, &aa, "FILE  aa.toml: Trustee's URL and certificate" },
 		{ "--cdh", NULL, &cdh,
-		  "FILE        cdh.toml: settings of the confidential data hub" },
+		  "FILE  cdh.toml: settings of the confidential data hub" },
 		{ "--policy", NULL, &policy,
-		  "FILE     policy.rego: what the kata agent may be asked" },
+		  "FILE  policy.rego: what the kata agent may be asked" },
 		{ "--vouchsafe", NULL, &own, "FILE  vouchsafe.toml: vouchsafe's own settings" },
-		{ "--data", NULL, &data, "KEY=FILE   another key; may be given many times" },
+		{ "--data", NULL, &data, "KEY=FILE  another key; may be given many times" },
 		{ "--algorithm", NULL, &algorithm,
 		  "NAME  digest: sha256 (default), sha384, sha512 or sm3" },
-		{ "--encode", &encode, NULL, "         print base64 of gzip" },
-		{ "--image", NULL, &image, "FILE      also write native kata's initdata disk" },
+		{ "--encode", &encode, NULL, "print base64 of gzip" },
+		{ "--image", NULL, &image, "FILE  also write native kata's initdata disk" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "initdata build",

@@ -274,15 +274,15 @@ int initdata_provision(int argc, char **argv)
 	struct arguments a = { 0 };
 	const struct cli_option options[] = {
 		{ "--from", NULL, &a.from,
-		  "FILE    the initdata as delivered: base64 of gzip, or text; may be missing" },
+		  "FILE  the initdata as delivered: base64 of gzip, or text; may be missing" },
 		{ "--source", NULL, &a.source,
 		  "NAME  auto (default), cidata, block, azure, aws, gcp, alibaba, none" },
 		{ "--timeout", NULL, &a.timeout,
-		  "S    seconds that finding and fetching may take; 180" },
+		  "S  seconds that finding and fetching may take; 180" },
 		{ "--probe", NULL, &a.probe,
-		  "TEXT   vendor=V,manufacturer=M: what this machine is (development builds)" },
+		  "TEXT  vendor=V,manufacturer=M: what this machine is (development builds)" },
 		{ "--pause", NULL, &a.pause,
-		  "MS     between two tries, 5000 (development builds)" },
+		  "MS  between two tries, 5000 (development builds)" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "initdata provision",

@@ -268,11 +268,11 @@ int initdata_verify(int argc, char **argv)
 	const char *digest = NULL, *pcr8 = NULL, *host_data = NULL, *mrconfigid = NULL, *file;
 	bool json = false;
 	const struct cli_option options[] = {
-		{ "--digest", NULL, &digest, "HEX      the initdata's own digest" },
-		{ "--pcr8", NULL, &pcr8, "HEX        value of PCR 8, SHA-256 bank" },
-		{ "--host-data", NULL, &host_data, "HEX   HOST_DATA of an SEV-SNP report" },
+		{ "--digest", NULL, &digest, "HEX  the initdata's own digest" },
+		{ "--pcr8", NULL, &pcr8, "HEX  value of PCR 8, SHA-256 bank" },
+		{ "--host-data", NULL, &host_data, "HEX  HOST_DATA of an SEV-SNP report" },
 		{ "--mrconfigid", NULL, &mrconfigid, "HEX  MRCONFIGID of a TDX quote" },
-		{ "--json", &json, NULL, "           print JSON" },
+		{ "--json", &json, NULL, "print JSON" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "initdata verify",

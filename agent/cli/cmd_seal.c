@@ -52,15 +52,15 @@ static int vault(int argc, char **argv)
 	bool json = false;
 	const struct cli_option options[] = {
 		{ "--signing-kid", NULL, &kid,
-		  "KID        URI at which Trustee has the public JWK, or the name of\n"
-		  "                             a file in the guest's credential directory" },
+		  "KID  URI at which Trustee has the public JWK, or the name of\n"
+		  "a file in the guest's credential directory" },
 		{ "--signing-jwk-path", NULL, &jwk,
 		  "FILE  private P-256 JWK; - is standard input" },
 		{ "--resource-uri", NULL, &uri,
-		  "URI       what it stands for: kbs:///repository/type/tag" },
+		  "URI  what it stands for: kbs:///repository/type/tag" },
 		{ "--provider", NULL, &provider,
-		  "NAME          who has it; only kbs (the default)" },
-		{ "--json", &json, NULL, "                  print JSON" },
+		  "NAME  who has it; only kbs (the default)" },
+		{ "--json", &json, NULL, "print JSON" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "seal vault",
@@ -163,9 +163,9 @@ static int keygen(int argc, char **argv)
 	bool json = false;
 	const struct cli_option options[] = {
 		{ "--kid", NULL, &kid,
-		  "NAME        name of the key and of its files (default: sealed-signing)" },
+		  "NAME  name of the key and of its files (default: sealed-signing)" },
 		{ "--output-dir", NULL, &dir, "DIR  where to write (default: here)" },
-		{ "--json", &json, NULL, "           print JSON" },
+		{ "--json", &json, NULL, "print JSON" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "seal keygen",
@@ -326,9 +326,9 @@ static int inspect(int argc, char **argv)
 	const char *path, *jwk = NULL;
 	bool json = false;
 	const struct cli_option options[] = {
-		{ "--public-jwk", NULL, &jwk, "FILE        verify the signature under this JWK" },
+		{ "--public-jwk", NULL, &jwk, "FILE  verify the signature under this JWK" },
 		{ "--signing-jwk-path", NULL, &jwk, "FILE  the same; d in it is not used" },
-		{ "--json", &json, NULL, "                  print JSON" },
+		{ "--json", &json, NULL, "print JSON" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "seal inspect",

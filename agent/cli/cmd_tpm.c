@@ -24,11 +24,11 @@ struct where {
 };
 
 static const char device_help[] =
-	"WHERE     TPM device, or swtpm:HOST:PORT where permitted (default: the\n"
-	"                     image's, usually /dev/tpmrm0)";
+	"WHERE  TPM device, or swtpm:HOST:PORT where permitted (default: the\n"
+	"image's, usually /dev/tpmrm0)";
 static const char handle_help[] =
-	"HEX       persistent handle of the AK (default: the image's, usually 81010002)";
-static const char json_help[] = "            print JSON";
+	"HEX  persistent handle of the AK (default: the image's, usually 81010002)";
+static const char json_help[] = "print JSON";
 
 static int read_handle(uint32_t *out, const char *text, struct err *e)
 {

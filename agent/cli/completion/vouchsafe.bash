@@ -25,30 +25,34 @@ _vouchsafe_value() {
 		"  $option "*)
 			rest=${line#"  $option "}
 			rest=${rest%% *}
-			case $rest in "" | *[!A-Z=:]*) ;; *) echo "$rest" ;; esac
+			case $rest in "" | *[!A-Z0-9=:_]*) ;; *) echo "$rest" ;; esac
 			break
 			;;
 		esac
 	done
 }
 
-# The words that an option's help lists: "error, warn (default), info or debug", "vault|envelope".
+# The words that an option's help lists: "error, warn (default), info or debug"; none where it lists
+# fewer than two.
 _vouchsafe_words() {
-	local option=$1 rest w last=
+	local option=$1 rest item
+	local -a items words=()
 	shift
 	rest=$("$@" --help 2>/dev/null | grep -- "^  $option ")
 	rest=${rest#*"$option "}
 	rest=${rest#* }
 	case $rest in *:*) rest=${rest#*:} ;; esac
-	for w in ${rest//[,|]/ }; do
-		case $w in
-		or) last=1 && continue ;;
-		"("*) continue ;;
-		*[!a-z0-9-]*) break ;;
-		*) echo "$w" ;;
-		esac
-		[ -z "$last" ] || break
+	rest=${rest// or /,}
+	IFS=, read -ra items <<<"$rest"
+	for item in "${items[@]}"; do
+		item=${item%"(default)"*}
+		item=${item//[[:space:]]/ }
+		item=${item#"${item%%[! ]*}"}
+		item=${item%"${item##*[! ]}"}
+		case $item in "" | *[!a-zA-Z0-9._-]*) break ;; esac
+		words+=("$item")
 	done
+	[ "${#words[@]}" -lt 2 ] || printf '%s\n' "${words[@]}"
 }
 
 _vouchsafe() {
@@ -88,16 +92,16 @@ _vouchsafe() {
 	case $prev in -*) value=$(_vouchsafe_value "$prev" "${line[@]}") ;; esac
 	case $value in
 	"") ;;
-	NAME | LEVEL | WORD)
-		mapfile -t COMPREPLY < <(compgen -W "$(_vouchsafe_words "$prev" "${line[@]}")" -- "$cur")
-		return
-		;;
 	DIR)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
 		;;
-	*)
+	FILE | *=FILE | WHERE)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	*)
+		mapfile -t COMPREPLY < <(compgen -W "$(_vouchsafe_words "$prev" "${line[@]}")" -- "$cur")
 		return
 		;;
 	esac

@@ -17,6 +17,8 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import manuals  # noqa: E402
 from world import Cases, Skip, World, can_mount  # noqa: E402
 
 BUILD = sys.argv[1]
@@ -398,6 +400,8 @@ def unsafe__http_and_skip__are_in_the_metrics():
 
 def main():
     c = Cases()
+    for fn in manuals.ALL:
+        c.run(fn, pathlib.Path(BUILD).resolve())
     with World(BUILD) as w:
         w.up()
         w.resource("default/test/binary", PLAIN)

@@ -170,6 +170,15 @@ def completion__of_values__offers_words_files_and_codes():
     assert complete("initdata", "build", "--algorithm", "sha") == ["sha256", "sha384", "sha512"]
     assert complete("initdata", "build", "--algorithm", "=", "sha3") == ["sha384"]
     assert complete("initdata", "build", "--aa", "some-f") in (["some-file", "some-folder"], ["some-folder", "some-file"])
+    assert complete("token", "--type", "") == ["kbs", "coco_as"]
+    assert complete("config", "check", "--as", "") == ["initdata", "aa.toml", "cdh.toml", "vouchsafe.toml"]
+    assert complete("evidence", "verify", "--tee", "az") == ["az-snp-vtpm", "az-tdx-vtpm"]
+    assert "none" in complete("initdata", "provision", "--source", "")
+    # What can be anything is not offered as something.
+    for free in (("seal", "keygen", "--kid"), ("seal", "vault", "--provider"), ("volume", "open", "--mapper"),
+                 ("evidence", "--runtime-data-base64"), ("evidence", "verify", "--report-data")):
+        assert complete(*free, "") == [], (free, complete(*free, ""))
+    assert "verify" not in complete("evidence", "--runtime-data-base64", "YQ==", "--"), "an option is wanted"
     assert "some-file" in complete("initdata", "digest", "some-")
     assert complete("explain", "kbs.policy-d") == ["kbs.policy-denied"]
     # Behind options and their values there is still the command.
