@@ -87,7 +87,7 @@ struct bit_table tdx_attribute_bits(void)
 	static const struct bit_word words[] = {
 		{ TDX_ATTR_DEBUG, "debug", "the host may read and change this guest's memory" },
 		{ 28, "septve_disable", "faults of private memory never become exceptions" },
-		{ 29, "migratable", "a migration TD may move this guest to another machine" },
+		{ TDX_ATTR_MIGRATABLE, "migratable", "a migration TD may move this guest to another machine" },
 		{ 30, "protection_keys", "supervisor protection keys are in use" },
 		{ 31, "key_locker", "Key Locker is in use" },
 		{ 63, "perfmon", "performance counters are in use" },

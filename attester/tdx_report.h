@@ -23,13 +23,14 @@
  *   100 239  tee_tcb_info
  *   1EF  17  reserved
  */
-#define TDX_REPORT_LEN     1024
-#define TDX_REPORT_DATA    64
-#define TDX_AT_REPORT_DATA 0x80
-#define TDX_MR             48 /* a measurement register, SHA-384 */
-#define TDX_RTMRS          4
-#define TDX_TYPE           0x81
-#define TDX_ATTR_DEBUG     0
+#define TDX_REPORT_LEN      1024
+#define TDX_REPORT_DATA     64
+#define TDX_AT_REPORT_DATA  0x80
+#define TDX_MR              48 /* a measurement register, SHA-384 */
+#define TDX_RTMRS           4
+#define TDX_TYPE            0x81
+#define TDX_ATTR_DEBUG      0
+#define TDX_ATTR_MIGRATABLE 29
 
 /* What the TD is: the same fields in TDREPORT and in a quote. Views are borrowed. */
 struct tdx_td {

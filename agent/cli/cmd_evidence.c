@@ -46,9 +46,20 @@ static int put(const struct aa_tee *tee, const struct secret *evidence, bool jso
 	return r < 0 ? r : cli_put_bytes(buf_view(&b), e);
 }
 
+/* Evidence of the devices beside the primary, behind it in *out. */
+static int add_devices(struct evidence_file *out, struct view text, struct err *e)
+{
+	cleanup_evidence_file struct evidence_file devices = { 0 };
+	int r = text.len > 0 ? evidence_file_load(&devices, text, NULL, e) : 0;
+
+	for (size_t i = 0; i < devices.n && out->n < ARRAY_LEN(out->item); i++)
+		out->item[out->n++] = take(devices.item[i]);
+	return r;
+}
+
 int cli_live_evidence(struct evidence_file *out, struct err *e)
 {
-	cleanup_secret struct secret evidence = { 0 };
+	cleanup_secret struct secret evidence = { 0 }, devices = { 0 };
 	struct aa_tee tee = { 0 };
 	struct deadline d;
 	int r = cli_deadline(&d, NULL, e);
@@ -59,6 +70,10 @@ int cli_live_evidence(struct evidence_file *out, struct err *e)
 		r = evidence_file_load(out,
 				       (struct view){ secret_bytes(&evidence), evidence.len },
 				       tee.name, e);
+	if (r == 0)
+		r = ask(&tee, &devices, true, (struct view){ 0 }, d, e);
+	if (r == 0)
+		r = add_devices(out, (struct view){ secret_bytes(&devices), devices.len }, e);
 	return r < 0 ? err_wrap(e, r, "evidence of this guest") : 0;
 }
 

@@ -20,10 +20,14 @@ int cli_load_evidence(struct evidence_file *out, const char *path, const char *t
 		      struct err *e) MUST_CHECK;
 
 /*
- * Ask vouchsafed for this guest's evidence, which binds zeros. *out is zeroed by the caller.
+ * Ask vouchsafed for this guest's evidence, which binds zeros, and for that of additional devices.
+ * *out is zeroed by the caller, and released by it on an error too.
  * Errors: api.unreachable, api.deadline, what the daemon refuses, as evidence_file_load().
  */
 int cli_live_evidence(struct evidence_file *out, struct err *e) MUST_CHECK;
+
+/* Which item a boot log belongs to: the first with registers of a boot, or 0. */
+size_t cli_booted(const struct evidence_file *f);
 
 /* A person's time: "2025-06-01", "2025-06-01T12:00:00Z", seconds since 1970. Errors: ERR_USAGE. */
 int cli_time(int64_t *out, const char *text, struct err *e) MUST_CHECK;

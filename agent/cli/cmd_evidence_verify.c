@@ -12,10 +12,11 @@ enum { OUT_MAX = 1 << 20, LOG_MAX = 4 << 20 };
 
 /* The arguments as they were given, and what they stand for. */
 struct verify_args {
-	const char *file, *tee, *report_data, *report_data_base64, *runtime_data, *initdata;
+	const char *file, *tee, *report_data, *report_data_base64, *runtime_data, *device_data;
+	const char *initdata;
 	const char *reference, *log, *vek, *root, *at;
 	bool json;
-	struct buf data, reference_text, log_bytes, vek_bytes;
+	struct buf data, of_device, reference_text, log_bytes, vek_bytes;
 	struct x509_chain roots;
 	struct verify_want want;
 	struct evidence_file evidence;
@@ -26,6 +27,7 @@ struct verify_args {
 static void args_done(struct verify_args *a)
 {
 	buf_done(&a->data);
+	buf_done(&a->of_device);
 	buf_done(&a->reference_text);
 	buf_done(&a->log_bytes);
 	buf_done(&a->vek_bytes);
@@ -41,6 +43,14 @@ int cli_load_evidence(struct evidence_file *out, const char *path, const char *t
 	if (r == 0)
 		r = evidence_file_load(out, buf_view(&text), tee, e);
 	return r < 0 ? err_wrap(e, r, "%s", path) : 0;
+}
+
+size_t cli_booted(const struct evidence_file *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->item[i]->has_tpm || f->item[i]->tee == EVIDENCE_TDX)
+			return i;
+	return 0;
 }
 
 int cli_time(int64_t *out, const char *text, struct err *e)
@@ -75,24 +85,33 @@ int cli_time(int64_t *out, const char *text, struct err *e)
 
 /* --- arguments ------------------------------------------------------------------------------ */
 
+static int from_hex(struct buf *out, const char *text, struct err *e)
+{
+	size_t digits = strlen(text);
+	uint8_t bytes[REPORT_DATA_MAX];
+	int r;
+
+	if (digits == 0 || digits % 2 != 0 || digits / 2 > sizeof bytes)
+		return err_set(e, ERR_USAGE, "want 2..%zu hexadecimal digits", 2 * sizeof bytes);
+	r = enc_hex_decode(bytes, digits / 2, view_str(text), e);
+	if (r == 0)
+		buf_put(out, bytes, digits / 2);
+	return r;
+}
+
 static int take_report_data(struct verify_args *a, struct err *e)
 {
-	size_t digits = a->report_data ? strlen(a->report_data) : 0;
-	uint8_t bytes[REPORT_DATA_MAX];
 	int r = 0;
 
 	a->want.has_report_data = a->report_data || a->report_data_base64 || a->runtime_data;
-	if (a->report_data) {
-		if (digits == 0 || digits % 2 != 0 || digits / 2 > sizeof bytes)
-			return err_set(e, ERR_USAGE, "--report-data: want 2..%zu hexadecimal digits",
-				       2 * sizeof bytes);
-		r = enc_hex_decode(bytes, digits / 2, view_str(a->report_data), e);
-		buf_put(&a->data, bytes, digits / 2);
-	} else if (a->report_data_base64) {
+	if (a->report_data)
+		r = from_hex(&a->data, a->report_data, e);
+	else if (a->report_data_base64)
 		r = enc_base64_decode(&a->data, ENC_B64, view_str(a->report_data_base64), e);
-	} else {
+	else
 		buf_putv(&a->data, view_str(a->runtime_data));
-	}
+	if (r == 0 && a->device_data)
+		r = from_hex(&a->of_device, a->device_data, e);
 	if (r == 0)
 		r = buf_check(&a->data, "the report data", e);
 	if (r < 0)
@@ -154,24 +173,34 @@ static int take_all(struct verify_args *a, struct err *e)
 		r = take_file(&a->log_bytes, &a->want.log, a->log, e);
 	if (r == 0)
 		r = take_file(&a->reference_text, &unused, a->reference, e);
-	return r < 0 ? r : cli_load_evidence(&a->evidence, a->file, a->tee, e);
+	if (r == 0)
+		r = cli_load_evidence(&a->evidence, a->file, a->tee, e);
+	if (r == 0 && a->device_data && a->evidence.n == a->evidence.has_primary)
+		r = err_set(e, ERR_FORMAT, "--device-report-data: %s has no additional device", a->file);
+	return r;
 }
 
 /* --- the judgement -------------------------------------------------------------------------- */
 
-/* Initdata, log and what was asked to be bound belong to the primary; a device binds another digest. */
+/*
+ * Initdata belongs to the primary, the log to whose registers it leads to. Beside a primary, devices
+ * bind another digest than it; alone, they bind what was asked.
+ */
 static void judge(struct findings *f, const struct verify_args *a, size_t i)
 {
 	struct verify_want want = a->want;
 	const struct evidence *ev = a->evidence.item[i];
+	bool device = i > 0 || !a->evidence.has_primary;
 
-	if (i > 0) {
-		want.has_report_data = want.has_initdata = false;
-		want.log = (struct view){ 0 };
+	want.has_initdata = want.has_initdata && i == 0;
+	want.has_log = a->log && i == cli_booted(&a->evidence);
+	if (device && (a->device_data || a->evidence.has_primary)) {
+		want.has_report_data = a->device_data;
+		want.report_data = buf_view(&a->of_device);
 	}
 	verify_evidence(f, ev, &want);
-	if (a->reference && i == 0)
-		verify_references(f, ev, buf_view(&a->reference_text));
+	if (a->reference)
+		verify_references(f, ev, buf_view(&a->reference_text), device);
 }
 
 static void put(struct buf *out, const struct verify_args *a, size_t i, const struct findings *f)
@@ -190,9 +219,19 @@ static void put(struct buf *out, const struct verify_args *a, size_t i, const st
 	buf_putc(out, '}');
 }
 
+static size_t unknown(const struct findings *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n; i++)
+		n += f->list[i].state == FINDING_UNKNOWN;
+	return n;
+}
+
 static int run(const struct verify_args *a)
 {
 	cleanup_buf struct buf out = BUF_MAX(OUT_MAX);
+	size_t undecided = 0;
 	bool good = true;
 	struct err e;
 
@@ -204,14 +243,18 @@ static int run(const struct verify_args *a)
 		judge(&f, a, i);
 		put(&out, a, i, &f);
 		good = good && !findings_bad(&f);
+		undecided += unknown(&f);
 	}
 	if (a->json)
-		buf_printf(&out, "],\"holds\":%s}\n", good ? "true" : "false");
+		buf_printf(&out, "],\"undecided\":%zu,\"holds\":%s}\n", undecided,
+			   good ? "true" : "false");
 	else
-		buf_printf(&out, "\n%s\n",
-			   !good   ? "It does not hold: see the lines with \"bad\"." :
-			   a->root ? "Everything that was checked holds, under a TEST ROOT." :
-				     "Everything that was checked holds.");
+		buf_printf(&out, "\n%s%s\n",
+			   good ? "Everything that was checked holds" :
+				  "It does not hold: see the lines with \"bad\"",
+			   a->root ? ", under a TEST ROOT." : ".");
+	if (!a->json && good && undecided > 0)
+		buf_printf(&out, "Not decided here: %zu, see the lines with \"unknown\".\n", undecided);
 	if (buf_check(&out, "the findings", &e) < 0)
 		return cli_fail(&e, a->json);
 	return cli_print(&out) != 0 ? EXIT_SYSTEM : good ? EXIT_OK : EXIT_VERIFY;
@@ -221,6 +264,7 @@ int evidence_verify(int argc, char **argv)
 {
 	cleanup_args struct verify_args a = {
 		.data = BUF_MAX(REPORT_DATA_MAX),
+		.of_device = BUF_MAX(REPORT_DATA_MAX),
 		.reference_text = BUF_MAX(REFERENCE_FILE_MAX),
 		.log_bytes = BUF_MAX(LOG_MAX),
 		.vek_bytes = BUF_MAX(X509_PEM_MAX),
@@ -229,6 +273,7 @@ int evidence_verify(int argc, char **argv)
 		{ "--report-data", NULL, &a.report_data, "HEX  what the evidence must bind, at most 64 bytes" },
 		{ "--report-data-base64", NULL, &a.report_data_base64, "BASE64  the same" },
 		{ "--runtime-data", NULL, &a.runtime_data, "TEXT  the same, as given to `vouchsafe evidence`" },
+		{ "--device-report-data", NULL, &a.device_data, "HEX  what the additional devices must bind" },
 		{ "--initdata", NULL, &a.initdata, "FILE  the initdata that the guest must be bound to" },
 		{ "--reference", NULL, &a.reference, "FILE  registered values, as reference-values prints them" },
 		{ "--tee", NULL, &a.tee, "NAME  what it must be: az-snp-vtpm, az-tdx-vtpm, snp, tdx, tpm, sample" },

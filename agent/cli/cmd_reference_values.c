@@ -66,11 +66,13 @@ struct choice {
 	bool json, message, commands;
 };
 
+/* Of the primary and of devices beside it, which Trustee's policy judges by the same names. */
 static int collect(struct references *out, const struct choice *c, struct err *e)
 {
 	cleanup_evidence_file struct evidence_file evidence = { 0 };
 	cleanup_initdata struct initdata d = { 0 };
 	struct reference_source src = { 0 };
+	size_t i = 0;
 	uint8_t pcr11[32];
 	int r = 0;
 
@@ -84,10 +86,14 @@ static int collect(struct references *out, const struct choice *c, struct err *e
 		r = predict(pcr11, c->uki, e);
 	if (r < 0)
 		return r;
-	src.ev = evidence.n > 0 ? evidence.item[0] : NULL;
 	src.initdata = c->initdata ? &d.digest : NULL;
 	src.pcr11 = c->uki ? pcr11 : NULL;
-	return references_of(out, &src, e);
+	do {
+		src.ev = evidence.n > 0 ? evidence.item[i] : NULL;
+		r = references_of(out, &src, e);
+		src.initdata = NULL; /* is bound by the primary alone */
+	} while (r == 0 && ++i < evidence.n);
+	return r;
 }
 
 int cmd_reference_values(int argc, char **argv)

@@ -224,8 +224,12 @@ static int load_doc(struct evidence_file *f, const struct json *doc, const char 
 		ours = doc;
 		named = tee;
 	}
-	if (is_device_map(ours))
+	if (is_device_map(ours)) {
+		if (tee)
+			return err_set(e, ERR_FORMAT, "evidence of additional devices alone, want %s",
+				       tee);
 		return add_devices(f, ours, e);
+	}
 	r = add(f, named, ours, e);
 	f->has_primary = r == 0;
 	return r;

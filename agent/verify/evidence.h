@@ -111,7 +111,7 @@ struct evidence_file {
  * latter's inside alone: an object whose members are named for their TEEs.
  *
  * out  zeroed by the caller; filled on success only; release with evidence_file_done()
- * tee  what the primary must be, or NULL to recognise it
+ * tee  what the primary must be, or NULL to recognise it; a file without a primary is refused then
  *
  * Errors: as evidence_load(); ERR_LIMIT (EVIDENCE_TEXT_MAX, EVIDENCE_DEVICES).
  */

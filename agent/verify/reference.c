@@ -3,6 +3,8 @@
 #include "agent/base/enc.h"
 #include "attester/tpm_evidence.h"
 
+#include <stdio.h>
+
 enum { PCR_INITDATA = 8, PCR_UKI = 11 };
 
 /* --- one value ------------------------------------------------------------------------------ */
@@ -16,6 +18,9 @@ static int add(struct references *out, const char *name, bool single, struct buf
 		return r;
 	if (out->n == REFERENCES_MAX)
 		return err_set(e, ERR_LIMIT, "over %d reference values", REFERENCES_MAX);
+	for (size_t i = 0; i < out->n; i++)
+		if (strcmp(out->list[i].name, name) == 0)
+			return err_set(e, ERR_FORMAT, "%s twice: evidence of two such platforms", name);
 	out->list[out->n] = (struct reference){ name, single, buf_take(json) };
 	if (!out->list[out->n].value)
 		return err_set(e, ERR_NOMEM, "no memory for a reference value");
@@ -281,6 +286,14 @@ static int of_sample(struct references *out, const struct reference_source *src,
 	return r < 0 ? r : add_number(out, "minimum_minor_version", true, false, 4, e);
 }
 
+static int of_device(struct references *out, const struct reference_source *src, struct err *e)
+{
+	(void)out;
+	(void)src;
+	(void)e;
+	return 0;
+}
+
 /* Without evidence: what initdata and UKI alone say, for each platform. */
 static int of_nothing(struct references *out, const struct reference_source *src, struct err *e)
 {
@@ -304,7 +317,7 @@ int references_of(struct references *out, const struct reference_source *src, st
 		[EVIDENCE_AZ_SNP] = of_az_snp,	    [EVIDENCE_AZ_TDX] = of_az_tdx,
 		[EVIDENCE_SNP] = of_snp,	    [EVIDENCE_TDX] = of_tdx,
 		[EVIDENCE_TPM] = of_tpm,	    [EVIDENCE_SAMPLE] = of_sample,
-		[EVIDENCE_SAMPLEDEVICE] = of_sample,
+		[EVIDENCE_SAMPLEDEVICE] = of_device,
 	};
 
 	return src->ev ? of[src->ev->tee](out, src, e) : of_nothing(out, src, e);
@@ -381,7 +394,29 @@ static int parse(struct json **out, struct view file, struct err *e)
 	return 0;
 }
 
-void verify_references(struct findings *f, const struct evidence *ev, struct view file)
+/* The names in the file that are none of these. */
+static void name_others(struct findings *f, const struct evidence *ev, const struct references *r,
+			const struct json *doc)
+{
+	char names[FINDING_TEXT_MAX / 2] = "";
+	size_t n = 0;
+
+	for (const struct json *m = json_first(doc); m; m = json_next(m)) {
+		bool known = false;
+
+		for (size_t i = 0; i < r->n && !known; i++)
+			known = strcmp(r->list[i].name, json_key(m)) == 0;
+		if (!known && n < sizeof names)
+			n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "",
+					      json_key(m));
+	}
+	if (n > 0)
+		finding_add(f, "reference.other", FINDING_WARN,
+			    "not compared, for %s evidence has no such values: %s",
+			    evidence_tee_name(ev->tee), names);
+}
+
+void verify_references(struct findings *f, const struct evidence *ev, struct view file, bool device)
 {
 	struct reference_source src = { .ev = ev };
 	cleanup_references struct references r = { 0 };
@@ -409,7 +444,8 @@ void verify_references(struct findings *f, const struct evidence *ev, struct vie
 			    right	? "is registered" :
 					  "is not what is registered");
 	}
-	if (!any)
+	name_others(f, ev, &r, doc);
+	if (!any && !device)
 		finding_add(f, "reference", FINDING_BAD,
 			    "none of the names is one that %s evidence is compared by",
 			    evidence_tee_name(ev->tee));

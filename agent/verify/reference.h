@@ -40,8 +40,9 @@ struct reference_source {
 };
 
 /*
- * Collect. *out is zeroed by the caller; release with references_done(), on an error too.
- * Errors: ERR_NOMEM, ERR_CRYPTO, ERR_LIMIT.
+ * Append to *out, which the caller zeroed first; release with references_done(), on an error too.
+ * sampledevice has none: the shipped policy of devices asks the RVPS for nothing.
+ * Errors: ERR_NOMEM, ERR_CRYPTO, ERR_LIMIT, ERR_FORMAT (a name that is there already).
  */
 int references_of(struct references *out, const struct reference_source *src,
 		  struct err *e) MUST_CHECK;
@@ -55,9 +56,11 @@ void references_message(struct buf *out, const struct references *r);
 
 /*
  * Compare evidence with registered values: one finding "reference" for each of its names. A name
- * that is not registered is unknown; when none is, that is bad.
+ * that is not registered is unknown; when none is, that is bad, unless it is a device's evidence.
+ * Names in the file that this evidence has no value of are a warning, "reference.other": one
+ * misspelt would else be compared with nothing.
  * file  the object above, or such a message
  */
-void verify_references(struct findings *f, const struct evidence *ev, struct view file);
+void verify_references(struct findings *f, const struct evidence *ev, struct view file, bool device);
 
 #endif

@@ -108,7 +108,6 @@ static void verify_bare_tdx(struct findings *f, const struct evidence *ev,
 	verify_tdx(f, &ev->tdx, want);
 	verify_report_data(f, ev->tdx.report_data, want);
 	verify_initdata(f, "MRCONFIGID", ev->tdx.td.mr_config_id, want);
-	verify_log(f, ev, want);
 }
 
 void verify_evidence(struct findings *f, const struct evidence *ev, const struct verify_want *want)
@@ -134,6 +133,7 @@ void verify_evidence(struct findings *f, const struct evidence *ev, const struct
 	default:
 		verify_sample(f, ev, want);
 	}
+	verify_log(f, ev, want);
 }
 
 void verify_sample(struct findings *f, const struct evidence *ev, const struct verify_want *want)

@@ -21,7 +21,8 @@ struct verify_want {
 	struct digest initdata; /* of the text: 32, 48 or 64 bytes */
 	int64_t at;             /* seconds since 1970 at which certificates must be valid */
 	struct view vek;        /* VCEK or VLEK, DER or PEM, for SNP evidence without certificates */
-	struct view log;        /* a boot log (TCG2) that registers must follow from; empty: none */
+	bool has_log;           /* also when it is empty, which leads nowhere */
+	struct view log;        /* a boot log (TCG2) that registers must follow from */
 	const struct x509_chain *test_roots; /* trusted instead of the makers', for tests */
 };
 
@@ -77,7 +78,10 @@ void verify_sample(struct findings *f, const struct evidence *ev, const struct v
 int verify_log_open(struct tcg2_log *out, struct tcg2_registers *regs, struct view raw,
 		    const struct evidence *ev, struct err *e) MUST_CHECK;
 
-/* A boot log against the registers that the evidence vouches for: "event-log". */
+/*
+ * A boot log against the registers that the evidence vouches for: "event-log". A log that was given
+ * with evidence that has no such registers is bad: what was asked for cannot be checked.
+ */
 void verify_log(struct findings *f, const struct evidence *ev, const struct verify_want *want);
 
 /*

@@ -71,15 +71,19 @@ static void check_pcrs(struct findings *f, const struct evidence *ev, struct vie
 void verify_log(struct findings *f, const struct evidence *ev, const struct verify_want *want)
 {
 	if (ev->tee != EVIDENCE_TDX) {
-		if (want->log.len > 0 && ev->has_tpm)
+		if (want->has_log && ev->has_tpm)
 			check_pcrs(f, ev, want->log);
+		else if (want->has_log)
+			finding_add(f, "event-log", FINDING_BAD,
+				    "a log was given, but %s evidence has no registers of a boot",
+				    evidence_tee_name(ev->tee));
 		return;
 	}
 	if (ev->eventlog.len > 0)
 		check_rtmrs(f, ev, buf_view(&ev->eventlog), "the log in the evidence");
-	if (want->log.len > 0)
+	if (want->has_log)
 		check_rtmrs(f, ev, want->log, "the log given");
-	if (ev->eventlog.len == 0 && want->log.len == 0)
+	if (ev->eventlog.len == 0 && !want->has_log)
 		finding_add(f, "event-log", FINDING_UNKNOWN,
 			    "there is none: what the RTMRs are made of is not known");
 }

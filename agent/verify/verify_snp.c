@@ -265,6 +265,19 @@ static int hardware_id(struct view *out, const struct x509_cert *vek, struct err
 	return 0;
 }
 
+/* A VLEK says for which cloud AMD made it (IA5String or UTF8String); any cloud's verifies. */
+static void check_cloud(struct findings *f, const struct x509_cert *vek)
+{
+	struct view id;
+	struct err e;
+	int r = x509_extension(&id, vek, AMD_CSP, &e);
+
+	if (r == 0 && (id.len < 3 || (id.p[0] != 0x16 && id.p[0] != 0x0c) || id.p[1] != id.len - 2))
+		r = err_set(&e, ERR_FORMAT, "the cloud that \"%s\" names is no text", x509_name(vek));
+	finding_of(f, "snp.chip-id", r, &e, "a VLEK belongs to a cloud and not to a chip: %.*s",
+		   r < 0 ? 0 : (int)id.len - 2, r < 0 ? "" : (const char *)id.p + 2);
+}
+
 static void check_chip(struct findings *f, const struct snp_chain *c, const struct snp_report *r)
 {
 	static const uint8_t zeros[HWID_LEN];
@@ -273,8 +286,7 @@ static void check_chip(struct findings *f, const struct snp_chain *c, const stru
 	int res;
 
 	if (snp_report_key(r) == SNP_KEY_VLEK) {
-		finding_add(f, "snp.chip-id", FINDING_OK,
-			    "a VLEK belongs to a cloud and not to a chip");
+		check_cloud(f, c->vek);
 		return;
 	}
 	if (bit_is_set(r->key_info, SNP_KEY_CHIP_MASKED) &&

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/verify/roots.h"
 #include "agent/verify/verify.h"
+#include "attester/le.h"
 
 /* Fields of the quoting enclave's SGX report. Source: spec/evidence.md 7.5. */
 enum {
@@ -117,19 +118,39 @@ static void check_qe(struct findings *f, const struct quote_sig *s, const struct
 			    "the quoting enclave is not Intel's for TDs (product %u)", product);
 }
 
+/* Bits 7:0 are "TD under debug": a TD with any of them set is not to be trusted, says Intel. */
+static void check_attributes(struct findings *f, uint64_t attributes)
+{
+	unsigned under_debug = attributes & 0xff;
+
+	if (bit_is_set(attributes, TDX_ATTR_DEBUG))
+		finding_add(f, "tdx.debug", FINDING_BAD,
+			    "the TD may be debugged: the host reads and writes its memory");
+	else if (under_debug != 0)
+		finding_add(f, "tdx.debug", FINDING_BAD,
+			    "the host may profile the TD (attributes %02x): Intel calls it untrusted",
+			    under_debug);
+	else
+		finding_add(f, "tdx.debug", FINDING_OK, "the TD may not be debugged");
+	if (bit_is_set(attributes, TDX_ATTR_MIGRATABLE))
+		finding_add(f, "tdx.migration", FINDING_BAD,
+			    "a migration TD of the host's choice may move the TD elsewhere");
+	else
+		finding_add(f, "tdx.migration", FINDING_OK, "the TD cannot be moved elsewhere");
+}
+
 static void check_says(struct findings *f, const struct tdx_quote *q)
 {
-	bool debug = bit_is_set(q->td.attributes, TDX_ATTR_DEBUG);
-
 	finding_add(f, "tdx.version", FINDING_OK, "quote of version %u, TD %s", q->version,
 		    q->body_type == TDX_BODY_15 ? "1.5" : "1.0");
-	finding_add(f, "tdx.debug", debug ? FINDING_BAD : FINDING_OK,
-		    debug ? "the TD may be debugged: the host reads and writes its memory" :
-			    "the TD may not be debugged");
+	check_attributes(f, q->td.attributes);
 	if (q->seam_attributes != 0)
 		finding_add(f, "tdx.module", FINDING_BAD,
 			    "the TDX module has attributes %016llx, want none: one for debugging",
 			    (unsigned long long)q->seam_attributes);
+	if (!all_zero(q->mrsigner_seam))
+		finding_add(f, "tdx.module", FINDING_BAD,
+			    "the TDX module is not signed by Intel (MRSIGNERSEAM is not zero)");
 }
 
 void verify_tdx(struct findings *f, const struct tdx_quote *q, const struct verify_want *want)

@@ -12,7 +12,10 @@ int verify_tpm_signature(const struct evidence_tpm *t, struct view ak, struct vi
 	return pubkey_rsa_verify_sha256(ak, buf_view(&t->message), rsa, e);
 }
 
-/* Trustee looks at the digest alone; that the selection is all 24 follows from it only for one bank. */
+/*
+ * Trustee looks at the digest alone. That the selection is all 24 follows from it only for one bank,
+ * of SHA-256: 16 PCRs of SHA-384 have as many bytes as 24 of SHA-256.
+ */
 static void check_pcrs(struct findings *f, const struct evidence_tpm *t)
 {
 	bool covers = false;
@@ -27,8 +30,9 @@ static void check_pcrs(struct findings *f, const struct evidence_tpm *t)
 			    "the quote is about PCRs of algorithm 0x%04x, want SHA-256",
 			    t->attest.pcr_hash);
 	else if (t->attest.n_selections != 1)
-		finding_add(f, "tpm.selection", FINDING_WARN,
-			    "the quote selects %u banks, want SHA-256 alone", t->attest.n_selections);
+		finding_add(f, "tpm.selection", FINDING_BAD,
+			    "the quote selects %u banks, want SHA-256 alone: its digest may be about "
+			    "other values than these", t->attest.n_selections);
 }
 
 void verify_tpm_quote(struct findings *f, const struct evidence_tpm *t, struct view ak,
@@ -100,9 +104,8 @@ void verify_tpm(struct findings *f, const struct evidence *ev, const struct veri
 		verify_tpm_quote(f, &ev->tpm, buf_view(&ev->tpm.ak), rsa);
 	}
 	finding_add(f, "tpm.ak", FINDING_UNKNOWN,
-		    "whether the attestation key is a real TPM's is for the owner: compare it with the "
-		    "registered ones (reference value trusted_aks)");
+		    "nothing here tells a TPM's attestation key from one that anybody made: compare it "
+		    "with the registered ones (--reference with trusted_aks)");
 	check_nonce(f, &ev->tpm, want);
 	verify_pcr8(f, &ev->tpm, want);
-	verify_log(f, ev, want);
 }

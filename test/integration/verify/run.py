@@ -444,6 +444,71 @@ def verify__other_wrappings__are_the_same(w):
     assert states(r, 1)["proof"] == "bad"
 
 
+def verify__what_was_asked_and_cannot_be_checked__does_not_hold(w):
+    need(DATA)
+    log, boot = w.tmp / "asked.log", json.loads((TOP / "test/vectors/attester/uki-boot.json").read_text())
+    log.write_bytes(base64.b64decode(boot["log"]))
+    assert states(tool(w, "evidence", "verify", E2E, "--event-log", log, "--json", "--at", AT, want=76))["event-log"] == "bad"
+    log.write_bytes(b"")
+    for path in (DATA / "az-snp-vtpm/evidence-v2.json", DATA / "tdx_quote_5.dat"):
+        r = tool(w, "evidence", "verify", path, "--event-log", log, "--json", "--at", AT, want=76)
+        assert states(r)["event-log"] == "bad", r.stdout
+    # Devices alone are nobody's primary evidence: anybody can make a TPM's.
+    devices = w.tmp / "devices.json"
+    devices.write_text(json.dumps({"tpm": tpm_evidence([bytes(32)] * 24, b"\x11" * 32)}))
+    tool(w, "evidence", "verify", devices)
+    for tee in ("az-snp-vtpm", "tpm"):
+        tool(w, "evidence", "verify", devices, "--tee", tee, want=65)
+
+
+def verify__devices__bind_what_they_are_asked_to(w):
+    device = {"tpm": tpm_evidence([bytes(32)] * 24, b"\x11" * 32)}
+    alone, both = w.tmp / "alone.json", w.tmp / "both.json"
+    alone.write_text(json.dumps(device))
+    both.write_text(json.dumps({"primary_evidence": tpm_evidence([bytes(32)] * 24, b"\x22" * 32),
+                                "additional_evidence": json.dumps(device)}))
+    for path, argv, want in ((alone, ["--report-data", "11" * 32], 0), (alone, ["--report-data", "22" * 32], 76),
+                             (alone, ["--device-report-data", "11" * 32], 0),
+                             (alone, ["--device-report-data", "22" * 32], 76),
+                             (both, ["--report-data", "22" * 32], 0), (both, ["--report-data", "11" * 32], 76),
+                             (both, ["--report-data", "22" * 32, "--device-report-data", "11" * 48], 0),
+                             (both, ["--report-data", "22" * 32, "--device-report-data", "22" * 48], 76)):
+        tool(w, "evidence", "verify", path, *argv, want=want)
+    # A device with one bad bit spoils the whole.
+    device["tpm"]["tpm_quote"]["pcrs"][23] = "01" + "00" * 31
+    doc = json.loads(both.read_text())
+    both.write_text(json.dumps({**doc, "additional_evidence": json.dumps(device)}))
+    r = tool(w, "evidence", "verify", both, "--json", want=76)
+    assert [e["holds"] for e in json.loads(r.stdout)["evidence"]] == [True, False], r.stdout
+    assert json.loads(r.stdout)["holds"] is False and json.loads(r.stdout)["undecided"] == 6, r.stdout
+    tool(w, "evidence", "verify", DATA / "tdx_quote_5.dat", "--device-report-data", "00", want=65)
+
+
+def reference__of_a_tpm_beside_a_tee__are_its_names_too(w):
+    amd = hardware.Amd(w.tmp / "amd4")
+    roots, file, ref = w.tmp / "roots4.pem", w.tmp / "beside.json", w.tmp / "beside-reference.json"
+    roots.write_text(amd.ark + amd.ask)
+    device = tpm_evidence([bytes([i]) * 32 for i in range(24)])
+    file.write_text(json.dumps({"primary_evidence": snp_json(amd.report(bytes(64)), {"VCEK": hardware.der_of(amd.vcek)}),
+                                "additional_evidence": json.dumps({"tpm": device})}))
+    values = json.loads(tool(w, "reference-values", "--evidence", file, "--json").stdout)
+    assert values["trusted_aks"] == [device["ak_public"]] and values["tpm_pcr11"] == ["0b" * 32], values
+    assert values["snp_launch_measurement"], values
+    argv = ["evidence", "verify", file, "--reference", ref, "--root-cert", roots, "--json"]
+    ref.write_text(json.dumps(values))
+    r = tool(w, *argv)
+    assert states(r)["reference"] == states(r, 1)["reference"] == "ok", r.stdout
+    for name, wrong in (("trusted_aks", ["AAAA"]), ("tpm_pcr11", ["00" * 32]), ("snp_launch_measurement", ["00"])):
+        ref.write_text(json.dumps({**values, name: wrong}))
+        r = tool(w, *argv, want=76)
+        assert states(r, name[0] == "t")["reference"] == "bad" and states(r, name[0] != "t")["reference"] == "ok", r.stdout
+    # A misspelt name is said; what nobody registered of a device is not held against it.
+    ref.write_text(json.dumps({"snp_lunch_measurement": ["00"], **{k: v for k, v in values.items() if k[0] != "t"}}))
+    r = tool(w, *argv)
+    assert states(r)["reference.other"] == "warn" and "snp_lunch_measurement" in r.stdout, r.stdout
+    assert states(r, 1)["reference"] == "unknown", r.stdout
+
+
 def reference__what_is_printed__compares_as_the_same(w):
     need(DATA)
     ref = w.tmp / "reference.json"
@@ -564,6 +629,9 @@ def main():
             event_log__of_a_uki_boot__says_what_was_booted,
             verify__exit_codes__are_as_documented,
             verify__other_wrappings__are_the_same,
+            verify__what_was_asked_and_cannot_be_checked__does_not_hold,
+            verify__devices__bind_what_they_are_asked_to,
+            reference__of_a_tpm_beside_a_tee__are_its_names_too,
             reference__what_is_printed__compares_as_the_same,
             reference__names_and_forms__are_those_of_trustees_policy,
             show__every_recording__is_json_and_text,

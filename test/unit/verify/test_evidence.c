@@ -70,6 +70,8 @@ TEST(evidence_file_load__malformed__is_refused_by_its_member)
 		{ "{\"svn\":\"1\",\"report_data\":\"AA==\"}", "tpm", ERR_FORMAT, "tpm evidence: TPM quote: message: no string" },
 		{ "{\"svn\":\"1\",\"report_data\":\"AA==\"}", "frob", ERR_UNSUPPORTED, "\"frob\"" },
 		{ "{\"tee\":\"tpm\",\"evidence\":{}}", "sample", ERR_FORMAT, "calls itself \"tpm\", want sample" },
+		{ "{\"sampledevice\":{\"svn\":\"2\",\"report_data\":\"AAEC\"}}", "sample", ERR_FORMAT, "devices alone, want sample" },
+		{ "{\"tee\":\"tpm\",\"evidence\":{\"sampledevice\":{\"svn\":\"2\",\"report_data\":\"AAEC\"}}}", "tpm", ERR_FORMAT, "devices alone, want tpm" },
 		{ "{\"tee\":\"nvidia\",\"evidence\":{}}", NULL, ERR_UNSUPPORTED, "\"nvidia\"" },
 		{ "{\"primary_evidence\":{\"svn\":\"1\",\"report_data\":\"\"},\"additional_evidence\":{}}", NULL, ERR_FORMAT, "additional_evidence is no string" },
 		{ "{\"primary_evidence\":{\"svn\":\"1\",\"report_data\":\"\"},\"additional_evidence\":\"[1]\"}", NULL, ERR_FORMAT, "no JSON object" },

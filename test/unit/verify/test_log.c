@@ -7,6 +7,7 @@ static void judge(struct findings *f, const struct evidence *ev, struct view log
 {
 	struct verify_want want = want_at(JUNE_2025);
 
+	want.has_log = log.p != NULL;
 	want.log = log;
 	*f = (struct findings){ 0 };
 	verify_log(f, ev, &want);
@@ -54,6 +55,24 @@ TEST(verify_log__td__every_register_must_follow)
 		judge(&f, ev, (struct view){ 0 });
 		check_finding(&f, "event-log", FINDING_BAD, "the log in the evidence");
 		buf_reset(&ev->eventlog);
+	}
+}
+
+/* What was asked for and cannot be checked is not passed over. */
+TEST(verify_log__no_registers_or_an_empty_log__is_bad)
+{
+	static const char *const paths[] = { E2E_SNP, TEST_DATA "tdx_quote_5.dat",
+					     TEST_DATA "az-tdx-vtpm/evidence-v1.json",
+					     TEST_DATA "tpm_evidence.json" };
+
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		cleanup_evidence struct evidence *ev = shared_evidence(paths[i]);
+		struct verify_want want = want_at(JUNE_2025);
+		struct findings f = { 0 };
+
+		want.has_log = true;
+		verify_evidence(&f, ev, &want);
+		check_finding(&f, "event-log", FINDING_BAD, i == 0 ? "no registers of a boot" : "cut short");
 	}
 }
 
