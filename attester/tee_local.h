@@ -24,8 +24,8 @@ struct tee_local {
 };
 
 /*
- * Fill *out; it borrows l. One request at a time. What comes back has been held to what was asked: its size, and the 64
- * bytes at their place (SNP 0x50; the report data of a TD quote).
+ * Fill *out; it borrows l. One request at a time. What comes back has been held to what was asked:
+ * its size, and the 64 bytes at their place (SNP 0x50; the report data of a TD quote).
  *
  * Errors of its callbacks: as tsm_quote(), sev_guest_quote(), tdx_rtmr_extend(); tee.no-quote (a TDX
  * guest without configfs-tsm); tee.timeout; ERR_SYSTEM, ERR_NOMEM.

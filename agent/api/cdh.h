@@ -44,8 +44,10 @@ struct cdh_backend {
 	int (*unwrap_key)(void *ctx, struct view request, struct deadline d, struct secret *out,
 			  struct err *e);
 	/*
-	 * Open and mount a volume.
-	 * name  as of unseal
+	 * Open and mount a volume, or undo all that was done for it.
+	 * m     checked by itself (secure_mount.h), not against rules; borrowed for the call
+	 * name  as of unseal, for a sealed key
+	 * Errors: volume.*, and what having the key gives.
 	 */
 	int (*secure_mount)(void *ctx, const struct secure_mount *m, const char *name,
 			    struct deadline d, struct err *e);

@@ -119,7 +119,11 @@ int mountd_send(int fd, const struct mountd_message *m, struct deadline d, struc
 /* Receive one message. Errors: as mountd_send() and mountd_decode(). */
 int mountd_receive(int fd, struct mountd_message *out, struct deadline d, struct err *e) MUST_CHECK;
 
-/* The key, from and into locked memory. Errors: as above, volume.key. */
+/*
+ * The key in its one packet, from and into locked memory.
+ * key  sent: 1..MOUNTD_KEY_MAX bytes; received: set on success only, erased by its owner
+ * Errors: as mountd_send(), volume.key (empty, or longer).
+ */
 int mountd_send_key(int fd, const struct secret *key, struct deadline d, struct err *e) MUST_CHECK;
 int mountd_receive_key(int fd, struct secret *key, struct deadline d, struct err *e) MUST_CHECK;
 
@@ -160,7 +164,13 @@ int mountd_list(const struct mountd_link *l, struct buf *json, struct deadline d
 
 /* --- server ----------------------------------------------------------------------------- */
 
-/* Hand over, and take, a connection on a pair. -1 at the end of the pair. Errors: ERR_SYSTEM, ERR_FORMAT. */
+/*
+ * Hand a connection over on a pair, and take one there: *fd, the caller's to close, or -1 when the
+ * pair's other end is gone.
+ * fd  of mountd_pass(): borrowed; the other side has a descriptor of its own
+ * Errors: as mountd_send(); taking, ERR_SYSTEM, ERR_FORMAT (another byte, no descriptor or several:
+ * none is kept).
+ */
 int mountd_pass(int pair, int fd, struct err *e) MUST_CHECK;
 int mountd_take(int *fd, int pair, struct err *e) MUST_CHECK;
 

@@ -91,7 +91,11 @@ struct teed_client {
 	pthread_mutex_t lock;
 };
 
-/* Errors: ERR_LIMIT (path too long), ERR_NOMEM. */
+/*
+ * path  of the socket, copied; "" for a pair
+ * fd    of a pair: borrowed for the life of *c, closed by its owner; else -1
+ * Errors: ERR_LIMIT (path too long), ERR_NOMEM.
+ */
 int teed_client_init(struct teed_client *c, const char *path, int fd, struct err *e) MUST_CHECK;
 
 /*

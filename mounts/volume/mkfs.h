@@ -35,7 +35,6 @@ int mkfs_run(enum volume_fs fs, const char *device, char *const *args, size_t n,
  * The words for ext4 on a fresh device: if any mentions lazy_itable_init they stay as they are; else
  * ",lazy_itable_init=0" goes to the last -E, or "-E lazy_itable_init=0" behind them. With journal,
  * words that mention lazy_journal_init get ",lazy_journal_init=0" in the same way: the last counts.
- *
  */
 struct mkfs_words {
 	char *word[VOLUME_ARGS_MAX + 5];
