@@ -4,9 +4,9 @@
 #include "agent/base/log.h"
 #include "attester/attest.h"
 #include "attester/cache.h"
+#include "attester/le.h"
 #include "attester/sev_guest.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -78,8 +78,7 @@ static uint8_t kind_of(struct view raw)
 
 	if (raw.len < TYPE_END || memcmp(raw.p, "HCLA", 4) != 0)
 		return 0;
-	memcpy(&type, raw.p + TYPE_AT, sizeof type);
-	type = le32toh(type);
+	type = le32(raw.p + TYPE_AT);
 	return type == HCL_SNP || type == HCL_TDX ? (uint8_t)type : 0;
 }
 

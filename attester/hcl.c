@@ -4,8 +4,7 @@
 #include "agent/base/json.h"
 #include "agent/crypto/digest.h"
 #include "agent/crypto/pubkey.h"
-
-#include <endian.h>
+#include "attester/le.h"
 
 enum {
 	HW_OFF = 32,
@@ -26,24 +25,7 @@ enum {
 
 static uint32_t u32_at(struct view v, size_t off)
 {
-	uint32_t x;
-
-	memcpy(&x, v.p + off, sizeof x);
-	return le32toh(x);
-}
-
-static struct view cut(struct view v, size_t off, size_t len)
-{
-	return (struct view){ v.p + off, len };
-}
-
-static bool all_zero(struct view v)
-{
-	uint8_t any = 0;
-
-	for (size_t i = 0; i < v.len; i++)
-		any |= v.p[i];
-	return any == 0;
+	return le32(v.p + off);
 }
 
 static int check_sizes(struct view raw, struct err *e)
@@ -69,7 +51,7 @@ static int check_sizes(struct view raw, struct err *e)
 		return err_set(e, ERR_FORMAT,
 			       "HCL sizes disagree: report %u, data %u, var %u, have %zu",
 			       report_size, data_size, var_size, raw.len);
-	if (!all_zero(cut(raw, VAR_OFF + var_size, raw.len - VAR_OFF - var_size)))
+	if (!all_zero(view_at(raw, VAR_OFF + var_size, raw.len - VAR_OFF - var_size)))
 		return err_set(e, ERR_FORMAT, "HCL report has bytes behind its var_data");
 	return 0;
 }
@@ -91,21 +73,21 @@ int hcl_parse(struct hcl_report *out, struct view raw, struct err *e)
 	switch (u32_at(raw, RT_OFF + 8)) {
 	case HCL_SNP:
 		h.kind = HCL_SNP;
-		h.hw = cut(raw, HW_OFF, SNP_LEN);
-		h.report_data = cut(h.hw, SNP_REPORT_DATA, REPORT_DATA_LEN);
+		h.hw = view_at(raw, HW_OFF, SNP_LEN);
+		h.report_data = view_at(h.hw, SNP_REPORT_DATA, REPORT_DATA_LEN);
 		break;
 	case HCL_TDX:
 		h.kind = HCL_TDX;
-		h.hw = cut(raw, HW_OFF, TDX_LEN);
-		h.report_data = cut(h.hw, TDX_REPORT_DATA, REPORT_DATA_LEN);
-		if (!all_zero(cut(raw, HW_OFF + TDX_LEN, HW_AREA - TDX_LEN)))
+		h.hw = view_at(raw, HW_OFF, TDX_LEN);
+		h.report_data = view_at(h.hw, TDX_REPORT_DATA, REPORT_DATA_LEN);
+		if (!all_zero(view_at(raw, HW_OFF + TDX_LEN, HW_AREA - TDX_LEN)))
 			return err_set(e, ERR_FORMAT, "HCL report has bytes behind its TDREPORT");
 		break;
 	default:
 		return err_set(e, ERR_UNSUPPORTED, "HCL report type %u, want 2 (SNP) or 4 (TDX)",
 			       u32_at(raw, RT_OFF + 8));
 	}
-	h.var_data = cut(raw, VAR_OFF, u32_at(raw, RT_OFF + 16));
+	h.var_data = view_at(raw, VAR_OFF, u32_at(raw, RT_OFF + 16));
 	*out = h;
 	return 0;
 }
@@ -117,8 +99,8 @@ int hcl_bound(const struct hcl_report *h, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (!view_eq(cut(h->report_data, 0, BOUND_LEN), digest_view(&d)) ||
-	    !all_zero(cut(h->report_data, BOUND_LEN, h->report_data.len - BOUND_LEN)))
+	if (!view_eq(view_at(h->report_data, 0, BOUND_LEN), digest_view(&d)) ||
+	    !all_zero(view_at(h->report_data, BOUND_LEN, h->report_data.len - BOUND_LEN)))
 		return err_set(e, ERR_VERIFY,
 			       "the hardware report does not carry SHA-256 of the HCL's var_data");
 	return 0;

@@ -2,6 +2,7 @@
 #include "attester/tee_local.h"
 #include "agent/base/clock.h"
 #include "agent/base/fs.h"
+#include "attester/le.h"
 #include "attester/sev_guest.h"
 #include "attester/tdx_guest.h"
 #include "attester/tsm.h"
@@ -21,31 +22,22 @@ enum {
 
 /* --- what came back ------------------------------------------------------------------------- */
 
-static uint32_t le(const uint8_t *p, int n)
-{
-	uint32_t v = 0;
-
-	for (int i = n - 1; i >= 0; i--)
-		v = v << 8 | p[i];
-	return v;
-}
-
 /* Where a TD quote has its report data; 0 when it is none. Source: spec/evidence.md 7.4. */
 static size_t td_report_data(const struct buf *quote)
 {
 	enum { HEADER = 48, BODY_10 = 584, BODY_15 = 648, DATA_AT = 520, TEE_TYPE_TDX = 0x81 };
 	size_t body, size;
 
-	if (quote->len < HEADER + 6 + BODY_10 || le(quote->p + 4, 4) != TEE_TYPE_TDX)
+	if (quote->len < HEADER + 6 + BODY_10 || le32(quote->p + 4) != TEE_TYPE_TDX)
 		return 0;
-	switch (le(quote->p, 2)) {
+	switch (le16(quote->p)) {
 	case 4:
 		body = HEADER;
 		size = BODY_10;
 		break;
 	case 5:
 		body = HEADER + 6;
-		size = le(quote->p + HEADER + 2, 4);
+		size = le32(quote->p + HEADER + 2);
 		if (size != BODY_10 && size != BODY_15)
 			return 0;
 		break;
@@ -54,7 +46,7 @@ static size_t td_report_data(const struct buf *quote)
 	}
 	/* The length of the signature, and the signature. */
 	if (quote->len < body + size + 4 ||
-	    le(quote->p + body + size, 4) > quote->len - (body + size + 4))
+	    le32(quote->p + body + size) > quote->len - (body + size + 4))
 		return 0;
 	return body + DATA_AT;
 }
