@@ -73,6 +73,9 @@ struct fake_tpm {
 	/* Set before a command is sent. */
 	atomic_uint answer[512];  /* by command & 511: a code to answer with, 0 none */
 	atomic_uint answer_times; /* how often, then as usual; 0: always */
+	atomic_uint patch_cc;     /* of each answer to that command the byte … */
+	atomic_uint patch_at;     /* … at this offset of its parameters … */
+	atomic_uint patch_xor;    /* … is changed so; 0: none */
 	atomic_uint moves;        /* this many readings of PCR 23 see another value */
 	atomic_bool hold;         /* answer only when it is false again */
 	atomic_bool no_bank;
@@ -325,6 +328,8 @@ static inline void fake_answer(struct fake_tpm *f, struct buf *reply, const uint
 	} else if (cc == CC_PCR_EXTEND) {
 		f->extends++;
 	}
+	if (f->patch_xor && cc == f->patch_cc && f->patch_at < params.len)
+		params.p[f->patch_at] ^= (uint8_t)f->patch_xor;
 	fake_u16(reply, sessions ? 0x8002 : 0x8001);
 	fake_u32(reply, (uint32_t)(10 + params.len + (sessions ? 9 : 0)));
 	fake_u32(reply, 0);

@@ -338,17 +338,16 @@ TEST(snp_report_from_json__one_wrong_number__is_named)
 		{ "cpuid_fam_id", "256" },
 		{ "cpuid_mod_id", "256" },
 		{ "cpuid_step", "256" },
-		{ "current_tcb.bootloader", "256" },
-		{ "current_tcb.tee", "256" },
-		{ "current_tcb.snp", "256" },
-		{ "current_tcb.microcode", "256" },
-		{ "reported_tcb.microcode", "256" },
-		{ "committed_tcb.snp", "256" },
-		{ "launch_tcb.tee", "256" },
-		{ "current.major", "256" },
-		{ "current.minor", "256" },
-		{ "current.build", "256" },
-		{ "committed.build", "256" },
+	};
+	static const struct {
+		const char *object, *parts[4];
+	} nested[] = {
+		{ "current_tcb", { "bootloader", "tee", "snp", "microcode" } },
+		{ "reported_tcb", { "bootloader", "tee", "snp", "microcode" } },
+		{ "committed_tcb", { "bootloader", "tee", "snp", "microcode" } },
+		{ "launch_tcb", { "bootloader", "tee", "snp", "microcode" } },
+		{ "current", { "major", "minor", "build" } },
+		{ "committed", { "major", "minor", "build" } },
 	};
 	static const char *const wrong[] = { NULL, "null", "\"1\"", "-1", "1.0", "1e0", "[1]", "{}",
 					     "true" };
@@ -363,6 +362,15 @@ TEST(snp_report_from_json__one_wrong_number__is_named)
 			CHECK_ERR(from_with(&s, rows[i].key, wrong[j], &e), ERR_FORMAT, e,
 				  rows[i].key);
 	}
+	for (size_t i = 0; i < ARRAY_LEN(nested); i++)
+		for (size_t k = 0; k < ARRAY_LEN(nested[i].parts) && nested[i].parts[k]; k++) {
+			char key[64];
+
+			(void)snprintf(key, sizeof key, "%s.%s", nested[i].object, nested[i].parts[k]);
+			CHECK_ERR(from_with(&s, key, "256", &e), ERR_FORMAT, e, key);
+			for (size_t j = 0; j < ARRAY_LEN(wrong); j++)
+				CHECK_ERR(from_with(&s, key, wrong[j], &e), ERR_FORMAT, e, key);
+		}
 }
 
 TEST(snp_report_from_json__one_wrong_list_or_object__is_named)

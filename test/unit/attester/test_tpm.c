@@ -124,6 +124,123 @@ TEST(tpm_quote__signature_not_by_the_ak__is_a_bad_reply)
 	CHECK_INT(e.code, CODE_TPM_REPLY);
 }
 
+/* One byte of an answer changed, whichever it is: no evidence, and few words for it. */
+static void each_byte(uint32_t command, size_t from, size_t end, bool of_pcrs)
+{
+	static const uint8_t changes[] = { 0x01, 0x80 };
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+
+	f->patch_cc = command;
+	for (size_t at = from; at < end; at++)
+		for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+			struct err e = { 0 };
+			int r;
+
+			f->patch_at = (unsigned)at;
+			f->patch_xor = changes[i];
+			r = quote(t, f, &e);
+			f->patch_xor = 0;
+			if (r >= 0)
+				test_fail(__FILE__, __LINE__, "byte %zu of %x does not count", at, command);
+			if (e.code != CODE_TPM_REPLY &&
+			    !(of_pcrs && (e.code == CODE_TPM_PCR_MOVED || e.code == CODE_TPM_NO_BANK)))
+				test_fail(__FILE__, __LINE__, "byte %zu of %x: %s: %s", at, command,
+					  err_name(&e), e.msg);
+		}
+	CHECK_INT(quote(t, f, NULL), 0);
+}
+
+TEST(tpm_quote__each_byte_of_the_quote_changed__is_a_bad_reply)
+{
+	each_byte(CC_QUOTE, 0, 2 + 145 + 262, false);
+}
+
+/* Behind the update counter: selection, and eight digests with their sizes. */
+TEST(tpm_quote__each_byte_of_the_pcrs_changed__never_becomes_evidence)
+{
+	each_byte(CC_PCR_READ, 4, 4 + 10 + 4 + 8 * 34, true);
+}
+
+TEST(tpm_pcr_read__one_wrong_field__is_a_bad_reply)
+{
+	static const struct {
+		unsigned at, change;
+		enum err_code want;
+		const char *words;
+	} rows[] = {
+		{ 7, 1, CODE_TPM_REPLY, "TPM2_PCR_Read" },        /* no selection */
+		{ 7, 1 | 16, CODE_TPM_REPLY, "TPM2_PCR_Read" },   /* 16 of them */
+		{ 7, 1 | 32, CODE_TPM_REPLY, "TPM2_PCR_Read" },   /* more than a reply has */
+		{ 9, 0x0b ^ 0x0c, CODE_TPM_REPLY, "do not fit" }, /* the SHA-384 bank */
+		{ 10, 3 ^ 4, CODE_TPM_REPLY, "TPM2_PCR_Read" },   /* size of the mask */
+		{ 10, 3 ^ 5, CODE_TPM_REPLY, "TPM2_PCR_Read" },
+		{ 12, 1, CODE_TPM_REPLY, "do not fit" }, /* PCR 8 was not given as well */
+		{ 12, 1 ^ 3, CODE_TPM_REPLY, "do not fit" }, /* one that nobody asked for besides */
+		{ 12, 1 ^ 2, CODE_TPM_REPLY, "do not fit" }, /* that one alone */
+		{ 17, 1, CODE_TPM_NO_BANK, "no PCRs" },
+		{ 17, 1 ^ 2, CODE_TPM_REPLY, "TPM2_PCR_Read" },
+		{ 17, 1 ^ 9, CODE_TPM_REPLY, "TPM2_PCR_Read" },
+		{ 19, 32 ^ 20, CODE_TPM_REPLY, "do not fit" },
+		{ 19, 32 ^ 31, CODE_TPM_REPLY, "do not fit" },
+	};
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+
+	f->patch_cc = CC_PCR_READ;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint8_t pcr[32] = { 0x77 };
+		struct err e = { 0 };
+		int r;
+
+		f->patch_at = rows[i].at;
+		f->patch_xor = rows[i].change;
+		r = tpm_pcr_read(t, 8, pcr, &e);
+		f->patch_xor = 0;
+		if (r >= 0 || e.code != rows[i].want || !strstr(e.msg, rows[i].words))
+			test_fail(__FILE__, __LINE__, "row %zu: %d %s: %s", i, r, err_name(&e), e.msg);
+		CHECK_INT(pcr[0], 0x77);
+	}
+}
+
+/* The key at the handle, of which one thing is not an AK's. Keys that tools make: test/integration/tpm. */
+TEST(tpm_ak_public__one_wrong_field__is_a_bad_ak)
+{
+	static const struct {
+		unsigned at;
+		uint8_t change;
+		const char *words;
+	} rows[] = {
+		{ 5, 0x04, "not a signing key" }, /* attributes: sign */
+		{ 5, 0x02, "not a signing key" }, /* decrypt */
+		{ 5, 0x01, "not restricted" },
+		{ 13, 0x14 ^ 0x16, "RSASSA/SHA-256" }, /* scheme: RSAPSS */
+		{ 15, 0x0b ^ 0x0c, "RSASSA/SHA-256" }, /* hash: SHA-384 */
+		{ 16, 0x08 ^ 0x04, "shorter than 2048 bits" },
+		{ 21, 0x02, "exponent" }, /* even */
+		{ 22, 0x01, "modulus" },  /* of no bytes */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake_tpm *f = fake_tpm_start();
+		cleanup_tpm struct tpm *t = open_fake(f);
+		cleanup_buf struct buf der = BUF_MAX(TPM_SPKI_MAX);
+		struct err e = { 0 };
+		uint8_t bytes[512];
+		size_t n = strlen(vector_text(f->vector.doc, "public")) / 2;
+		int r;
+
+		vector_hex(bytes, n, f->vector.doc, "public");
+		bytes[2 + rows[i].at] ^= rows[i].change;
+		f->public = BUF_MAX(512);
+		buf_put(&f->public, bytes + 2, rows[i].at == 22 ? 24 : n - 2);
+		r = FAKE_SYNCED(tpm_ak_public(t, &der, &e));
+		if (r >= 0 || e.code != CODE_TPM_BAD_AK || !strstr(e.msg, rows[i].words))
+			test_fail(__FILE__, __LINE__, "row %zu: %d %s: %s", i, r, err_name(&e), e.msg);
+		CHECK_INT(der.len, 0);
+	}
+}
+
 TEST(tpm__answers_by_code__become_ours)
 {
 	static const struct {

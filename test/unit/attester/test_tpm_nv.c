@@ -240,6 +240,40 @@ TEST(tpm_nv_write__index_of_another_size_than_was_defined__is_a_bad_reply)
 	}
 }
 
+/* NV_ReadPublic: a size that libtss2 does not mind, index, hash, attributes, policy, size of the data. */
+TEST(tpm_nv_read__one_wrong_field_of_its_public_part__is_named)
+{
+	static const struct {
+		unsigned at, change;
+		enum err_code want;
+	} rows[] = {
+		{ 2, 0x01 ^ 0x81, CODE_TPM_REPLY }, /* another index */
+		{ 5, 1, CODE_TPM_REPLY },
+		{ 13, 1, CODE_TPM_REPLY },        /* a policy of one byte */
+		{ 14, 0x40, CODE_TPM_NV_SIZE },   /* 16484 bytes of data */
+		{ 15, 100 ^ 0, CODE_TPM_NV_SIZE }, /* none */
+		{ 15, 100 ^ 101, CODE_TPM_NV_SIZE }, /* one more than there is */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake_tpm *f = fake_tpm_start();
+		cleanup_tpm struct tpm *t = open_fake(f);
+		cleanup_buf struct buf out = BUF_MAX(TPM_NV_MAX);
+		struct err e = { 0 };
+		int r;
+
+		fill(&f->nv[0], INDEX, 100);
+		f->patch_cc = CC_NV_READ_PUBLIC;
+		f->patch_at = rows[i].at;
+		f->patch_xor = rows[i].change;
+		r = tpm_nv_read(t, INDEX, &out, &e);
+		f->patch_xor = 0;
+		if (r >= 0 || e.code != rows[i].want)
+			test_fail(__FILE__, __LINE__, "row %zu: %d %s: %s", i, r, err_name(&e), e.msg);
+		CHECK_INT(out.len, 0);
+	}
+}
+
 /* Another capability has another structure in the same place, and more of it. */
 TEST(tpm__another_capability_in_the_answer__is_a_bad_reply)
 {
