@@ -239,11 +239,6 @@ void initdata_field(uint8_t *out, size_t size, const struct digest *d)
 		out[i] = i < n ? d->b[i] : 0;
 }
 
-void initdata_pcr_event(uint8_t out[32], const struct digest *d)
-{
-	initdata_field(out, 32, d);
-}
-
 int initdata_pcr_value(uint8_t out[32], const struct digest *d, struct err *e)
 {
 	static const uint8_t zero[32];
@@ -252,7 +247,7 @@ int initdata_pcr_value(uint8_t out[32], const struct digest *d, struct err *e)
 	struct digest pcr;
 	int r;
 
-	initdata_pcr_event(event, d);
+	initdata_field(event, sizeof event, d);
 	r = digest_parts(&pcr, HASH_SHA256, parts, ARRAY_LEN(parts), e);
 	if (r < 0)
 		return r;

@@ -65,10 +65,7 @@ int initdata_encode(struct buf *out, struct view text, struct err *e) MUST_CHECK
 
 /* What registers hold for a digest. Source: spec/local-api.md 5.2. */
 
-/* What the PCR is extended with: the first 32 bytes. */
-void initdata_pcr_event(uint8_t out[32], const struct digest *d);
-
-/* The PCR after that, when it was zero before: SHA-256(32 zeros, event). Errors: ERR_CRYPTO. */
+/* The PCR once it was extended, from zero, with the first 32 bytes: SHA-256(32 zeros, these). Errors: ERR_CRYPTO. */
 int initdata_pcr_value(uint8_t out[32], const struct digest *d, struct err *e) MUST_CHECK;
 
 /* A field of `size` bytes (HOST_DATA 32, MRCONFIGID 48): cut, or padded with zeros at its end. */

@@ -81,13 +81,6 @@ static int pieces(struct edits *l, struct view text, bool plain,
 	return put(ctx, (struct view){ text.p + at, text.len - at }, e);
 }
 
-static int put_count(void *ctx, struct view piece, struct err *e)
-{
-	(void)e;
-	*(size_t *)ctx += piece.len;
-	return 0;
-}
-
 static int put_fd(void *ctx, struct view piece, struct err *e)
 {
 	return fs_write_fd(*(int *)ctx, piece, "the container's shadow config", e);
@@ -98,16 +91,6 @@ static int put_buf(void *ctx, struct view piece, struct err *e)
 	(void)e;
 	buf_putv(ctx, piece);
 	return 0;
-}
-
-int edits_size(size_t *out, struct edits *l, struct view text, bool plain, struct err *e)
-{
-	size_t n = 0;
-	int r = pieces(l, text, plain, put_count, &n, e);
-
-	if (r == 0)
-		*out = n;
-	return r;
 }
 
 int edits_write(int fd, struct edits *l, struct view text, bool plain, struct err *e)

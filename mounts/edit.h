@@ -36,10 +36,6 @@ struct edits {
 int edits_add(struct edits *list, size_t at, size_t len, struct buf *text,
 	      const struct secret *secret, struct err *e) MUST_CHECK;
 
-/* Length of what edits_write() would write, or -ERR_INTERNAL when edits overlap or leave the text. */
-int edits_size(size_t *out, struct edits *list, struct view text, bool plain, struct err *e)
-	MUST_CHECK;
-
 /*
  * Write the text with its replacements to fd, at its offset.
  * plain  true: secrets where they belong; false: the edits with a secret are left out, so that

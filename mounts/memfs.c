@@ -306,11 +306,6 @@ static int remove_level(int dirfd, const char *name, unsigned level, struct err 
 	return r;
 }
 
-int memfs_empty(int dirfd, struct err *e)
-{
-	return empty_level(dirfd, 0, e);
-}
-
 int memfs_remove(int dirfd, const char *name, struct err *e)
 {
 	return remove_level(dirfd, name, 0, e);

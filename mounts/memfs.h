@@ -63,10 +63,10 @@ int memfs_zero(int fd, struct err *e);
 /* Zero and unlink one file. A missing one is no error. Errors: ERR_SYSTEM. */
 int memfs_erase(int dirfd, const char *name, struct err *e);
 
-/* Zero and remove everything below dirfd (of our own making: at most 16 levels). Errors: ERR_SYSTEM. */
-int memfs_empty(int dirfd, struct err *e);
-
-/* Zero and remove a folder and what is in it. A missing one is no error. Errors: ERR_SYSTEM. */
+/*
+ * Zero and remove a folder of our own making and what is in it, at most 16 levels deep. A missing one
+ * is no error. Errors: ERR_SYSTEM, ERR_LIMIT.
+ */
 int memfs_remove(int dirfd, const char *name, struct err *e);
 
 /*

@@ -13,7 +13,6 @@
 #define AA_SOCKET     "/run/confidential-containers/attestation-agent/attestation-agent.sock"
 #define AA_TEES_MAX   16          /* additional TEEs */
 #define AA_TEE_MAX    31          /* bytes of a TEE's name */
-#define AA_TIMEOUT_MS (50 * 1000) /* of a call, when the caller knows no better */
 
 struct aa_tee {
 	char name[AA_TEE_MAX + 1];

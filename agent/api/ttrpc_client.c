@@ -15,7 +15,6 @@
 enum { RETRY_MS = 50, RETRY_MAX_MS = 500 };
 
 const struct ttrpc_method ttrpc_unseal_secret = { "api.SealedSecretService", "UnsealSecret" };
-const struct ttrpc_method ttrpc_get_resource = { "api.GetResourceService", "GetResource" };
 
 struct ttrpc_client {
 	int fd;             /* -1: of no use any more */
@@ -344,34 +343,19 @@ int ttrpc_client_call(struct ttrpc_client *c, struct ttrpc_request *requests, si
 	return r;
 }
 
-static int one(struct ttrpc_client *c, struct ttrpc_request *q, struct deadline d,
-	       struct secret *out, struct err *e)
-{
-	int r = ttrpc_client_call(c, q, 1, d, e);
-
-	if (r < 0)
-		return r;
-	if (q->result < 0) {
-		if (e)
-			*e = q->err;
-		return q->result;
-	}
-	secret_move(out, &q->reply);
-	return 0;
-}
-
 int ttrpc_unseal(struct ttrpc_client *c, const char *name, struct view sealed, struct deadline d,
 		 struct secret *out, struct err *e)
 {
 	struct ttrpc_request q = { .method = &ttrpc_unseal_secret, .text = sealed, .name = name };
+	int r = ttrpc_client_call(c, &q, 1, d, e);
 
-	return one(c, &q, d, out, e);
-}
-
-int ttrpc_resource(struct ttrpc_client *c, const char *uri, struct deadline d, struct secret *out,
-		   struct err *e)
-{
-	struct ttrpc_request q = { .method = &ttrpc_get_resource, .text = view_str(uri) };
-
-	return one(c, &q, d, out, e);
+	if (r < 0)
+		return r;
+	if (q.result < 0) {
+		if (e)
+			*e = q.err;
+		return q.result;
+	}
+	secret_move(out, &q.reply);
+	return 0;
 }

@@ -22,7 +22,6 @@ struct ttrpc_method {
 };
 
 extern const struct ttrpc_method ttrpc_unseal_secret; /* text: the sealed secret */
-extern const struct ttrpc_method ttrpc_get_resource;  /* text: the URI */
 
 struct ttrpc_request {
 	const struct ttrpc_method *method;
@@ -63,7 +62,5 @@ int ttrpc_client_call(struct ttrpc_client *c, struct ttrpc_request *requests, si
 /* One call. name may be NULL. out is set on success only. Errors: all of the above. */
 int ttrpc_unseal(struct ttrpc_client *c, const char *name, struct view sealed, struct deadline d,
 		 struct secret *out, struct err *e) MUST_CHECK;
-int ttrpc_resource(struct ttrpc_client *c, const char *uri, struct deadline d, struct secret *out,
-		   struct err *e) MUST_CHECK;
 
 #endif

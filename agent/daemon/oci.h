@@ -210,9 +210,6 @@ int oci_need_root(struct err *e) MUST_CHECK;
 /* Open and lock it, and clean up after the dead. *lock is to be closed. */
 int oci_open_memory(struct memfs *m, int *lock, const struct oci *o, struct err *e) MUST_CHECK;
 
-/* The runtime knows the container: its state folder has it, or it says so. */
-bool oci_runtime_knows(const struct shadow_id *id, bool ask);
-
 /* --- secrets (oci_unseal.c) --- */
 
 /*

@@ -75,7 +75,8 @@ int oci_state_root(struct oci *o, struct err *e)
 	return o->state_root ? 0 : err_set(e, ERR_NOMEM, "no memory for a path");
 }
 
-bool oci_runtime_knows(const struct shadow_id *id, bool ask)
+/* Its state folder has it, or it says so itself. */
+static bool runtime_knows(const struct shadow_id *id, bool ask)
 {
 	cleanup_oci_argv struct oci_argv a = { 0 };
 	cleanup_buf struct buf out = BUF_MAX(STATE_MAX);
@@ -104,7 +105,7 @@ bool oci_runtime_knows(const struct shadow_id *id, bool ask)
 static bool known(void *ctx, const struct shadow_id *id, bool interrupted)
 {
 	(void)ctx;
-	return oci_runtime_knows(id, interrupted);
+	return runtime_knows(id, interrupted);
 }
 
 int oci_open_memory(struct memfs *m, int *lock, const struct oci *o, struct err *e)

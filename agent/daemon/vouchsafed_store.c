@@ -57,7 +57,8 @@ static void drop(const char *name)
 		log_debug("not removed from the store", "name=\"%s\"", name);
 }
 
-int store_name_parse(size_t *listener, unsigned *number, const char *name, struct err *e)
+/* Nine digits at most: TTRPC_NUMBER_MAX. No leading zeros, so that a connection has one name. */
+static int parse_name(size_t *listener, unsigned *number, const char *name, struct err *e)
 {
 	for (size_t i = 0; i < STORE_SOCKETS; i++) {
 		size_t skip = strlen(prefix[i]), k;
@@ -65,7 +66,6 @@ int store_name_parse(size_t *listener, unsigned *number, const char *name, struc
 
 		if (strncmp(name, prefix[i], skip) != 0)
 			continue;
-		/* Nine digits at most: TTRPC_NUMBER_MAX. */
 		for (k = 0; k < 9 && name[skip + k] >= '0' && name[skip + k] <= '9'; k++)
 			n = 10 * n + (unsigned)(name[skip + k] - '0');
 		if (name[skip + k] != '\0' || name[skip] == '0' || k == 0)
@@ -85,7 +85,7 @@ void store_adopt(struct ttrpc_server *server, struct listen_fds *handed)
 		unsigned number;
 		size_t listener;
 		struct err e;
-		int r = store_name_parse(&listener, &number, handed->at[i].name, &e);
+		int r = parse_name(&listener, &number, handed->at[i].name, &e);
 
 		if (r < 0)
 			drop(handed->at[i].name);

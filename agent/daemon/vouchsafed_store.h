@@ -14,13 +14,6 @@ enum { STORE_AA, STORE_CDH, STORE_SOCKETS };
 /* The callbacks of a server. Without NOTIFY_SOCKET: none, nothing is kept. */
 struct ttrpc_store store_callbacks(void);
 
-/*
- * Listener and number of a name.
- * Errors: ERR_FORMAT (another prefix, no number without leading zeros, over TTRPC_NUMBER_MAX).
- */
-int store_name_parse(size_t *listener, unsigned *number, const char *name, struct err *e)
-	MUST_CHECK;
-
 /* Hand what the manager passed to the server; what is not ours is closed. Says how many. */
 void store_adopt(struct ttrpc_server *server, struct listen_fds *handed);
 

@@ -31,7 +31,8 @@ int64_t session_retry_after(const struct http_reply *reply)
 							      : KBS_RETRY_AFTER_MAX_MS;
 }
 
-void session_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t ms)
+/* Wait on a condition (CLOCK_MONOTONIC) for at most ms. */
+static void wait_ms(pthread_cond_t *c, pthread_mutex_t *m, int64_t ms)
 {
 	struct timespec t;
 
@@ -347,7 +348,7 @@ static int wait_for_token(struct kbs_session *s, struct deadline d, struct err *
 		}
 		if (!s->running && s->retry_at_ms - now < wait)
 			wait = s->retry_at_ms - now;
-		session_wait(&s->changed, &s->lock, wait < WAIT_SLICE_MS ? wait : WAIT_SLICE_MS);
+		wait_ms(&s->changed, &s->lock, wait < WAIT_SLICE_MS ? wait : WAIT_SLICE_MS);
 	}
 }
 
@@ -402,7 +403,7 @@ bool session_sleep(struct kbs_session *s, int64_t ms)
 
 	(void)pthread_mutex_lock(&s->lock);
 	while (!s->closing && (left = deadline_left_ms(d)) > 0)
-		session_wait(&s->changed, &s->lock, left);
+		wait_ms(&s->changed, &s->lock, left);
 	closing = s->closing;
 	(void)pthread_mutex_unlock(&s->lock);
 	return !closing;
@@ -494,7 +495,7 @@ void session_close(struct kbs_session *s)
 	session_stop(s);
 	(void)pthread_mutex_lock(&s->lock);
 	while (s->running || s->callers > 0)
-		session_wait(&s->changed, &s->lock, WAIT_SLICE_MS);
+		wait_ms(&s->changed, &s->lock, WAIT_SLICE_MS);
 	(void)pthread_mutex_unlock(&s->lock);
 	if (s->joinable)
 		(void)pthread_join(s->thread, NULL);

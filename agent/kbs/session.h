@@ -89,7 +89,4 @@ int64_t session_retry_after(const struct http_reply *reply);
 /* A pause with jitter: ms ± a half, at least 1. */
 int64_t session_jitter(int64_t ms);
 
-/* Wait on a condition (CLOCK_MONOTONIC) for at most ms. */
-void session_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t ms);
-
 #endif

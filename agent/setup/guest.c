@@ -258,22 +258,6 @@ int guest_open_trustee(struct guest *g, struct err *e)
 	return r;
 }
 
-int guest_open(struct guest *g, struct err *e)
-{
-	static int (*const steps[])(struct guest *, struct err *) = {
-		guest_open_image,  guest_open_platform, guest_open_initdata,
-		guest_open_config, guest_open_trustee,
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-		int r = steps[i](g, e);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 struct kbs *guest_trustee_for(struct guest *g, const struct uri *uri, struct err *e)
 {
 	for (size_t i = 1; i < g->n_trustees; i++)

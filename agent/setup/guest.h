@@ -100,9 +100,6 @@ void guest_close_tee(struct guest *g);
  */
 int guest_bind_native(struct guest *g, bool absent, struct err *e) MUST_CHECK;
 
-/* All of them. */
-int guest_open(struct guest *g, struct err *e) MUST_CHECK;
-
 /* Waits for running handshakes; erases keys and tokens. Safe on a half-opened guest. */
 void guest_close(struct guest *g);
 

@@ -61,16 +61,10 @@ static int find(const struct toml **out, const struct settings *s, const char *p
 	return 0;
 }
 
-int settings_find(const struct toml **out, const struct settings *s, const char *path,
-		  struct err *e)
-{
-	return find(out, s, path, "a table before it", e);
-}
-
 int settings_given(const struct settings *s, const char *path, unsigned *line, struct err *e)
 {
 	const struct toml *v;
-	int r = settings_find(&v, s, path, e);
+	int r = find(&v, s, path, "a table before it", e);
 
 	if (r < 0 || !v)
 		return r;

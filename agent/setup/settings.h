@@ -26,10 +26,6 @@ struct settings {
 int settings_given(const struct settings *s, const char *path, unsigned *line,
 		   struct err *e) MUST_CHECK;
 
-/* The value at path, or NULL when absent. Errors: as settings_given(). */
-int settings_find(const struct toml **out, const struct settings *s, const char *path,
-		  struct err *e) MUST_CHECK;
-
 /* The table at path, or NULL when absent. Errors: config.value (something else stands there). */
 int settings_table(const struct toml **out, const struct settings *s, const char *path,
 		   struct err *e) MUST_CHECK;

@@ -62,8 +62,6 @@ TEST(ttrpc_client__one_call__gives_the_plaintext)
 	CHECK(secret_eq(&s, "plain:PASSsealed.x", 18));
 	CHECK_INT(ttrpc_unseal(c, NULL, view_str("sealed.y"), deadline_in(5000), &s, &e), 0);
 	CHECK(secret_eq(&s, "plain:sealed.y", 14));
-	CHECK_INT(ttrpc_resource(c, "kbs:///a/b/c", deadline_in(5000), &s, &e), 0);
-	CHECK(secret_eq(&s, "plain:res=kbs:///a/b/c", 22));
 	ttrpc_client_close(c);
 	shut_door();
 }
