@@ -21,7 +21,8 @@ static int check_report(struct tdx_report *td, const struct attester_env *env,
 	if (bit_is_set(td->td.attributes, TDX_ATTR_DEBUG) && !env->permit_debug)
 		return err_code(e, CODE_EVIDENCE_DEBUG, "the TD's attributes 0x%llx have the debug bit",
 				(unsigned long long)td->td.attributes);
-	return 0;
+	n = tdx_report_check(td, e);
+	return n == -ERR_VERIFY ? err_wrap_code(e, CODE_AZURE_REPORT, "HCL report") : n;
 }
 
 /* The quote is of this TDREPORT: what it binds, and which TD it is of. */
@@ -35,8 +36,9 @@ static int check_quote(struct view raw, const struct tdx_report *td, struct err 
 	if (!view_eq(q.report_data, td->report_data))
 		return err_code(e, CODE_AZURE_QUOTE,
 				"its report data are not those of the TDREPORT");
-	if (!view_eq(q.td.mr_td, td->td.mr_td) || q.td.attributes != td->td.attributes)
-		return err_code(e, CODE_AZURE_QUOTE, "its MRTD or attributes are not the TDREPORT's");
+	if (!tdx_td_eq(&q.td, &td->td))
+		return err_code(e, CODE_AZURE_QUOTE,
+				"its attributes, XFAM, MRTD or another register are not the TDREPORT's");
 	return 0;
 }
 

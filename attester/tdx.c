@@ -166,7 +166,10 @@ static int evidence(const struct attester_env *env, struct view report_data, cha
 	return attester_give(json, &text, "tdx evidence", e);
 }
 
-/* From the kernel's files where it has them: a quote takes seconds. */
+/*
+ * From the kernel's files where it has them: a quote takes seconds. A quote's is as good, since it was
+ * held to the TDREPORT (tee_local.c).
+ */
 static int read_config_id(const struct attester_env *env, uint8_t out[TEE_DIGEST], struct err *e)
 {
 	cleanup_quote struct quote q = { 0 };

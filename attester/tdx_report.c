@@ -82,6 +82,16 @@ int tdx_report_check(const struct tdx_report *r, struct err *e)
 	return rc < 0 ? rc : check_hash(r->td_info, r->td_info_hash, "the TD information", e);
 }
 
+bool tdx_td_eq(const struct tdx_td *a, const struct tdx_td *b)
+{
+	for (size_t i = 0; i < TDX_RTMRS; i++)
+		if (!view_eq(a->rtmr[i], b->rtmr[i]))
+			return false;
+	return a->attributes == b->attributes && a->xfam == b->xfam && view_eq(a->mr_td, b->mr_td) &&
+	       view_eq(a->mr_config_id, b->mr_config_id) && view_eq(a->mr_owner, b->mr_owner) &&
+	       view_eq(a->mr_owner_config, b->mr_owner_config);
+}
+
 struct bit_table tdx_attribute_bits(void)
 {
 	static const struct bit_word words[] = {

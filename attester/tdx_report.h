@@ -64,6 +64,9 @@ int tdx_report_parse(struct tdx_report *out, struct view raw, struct err *e) MUS
 /* Hold both hashes to what they are of. Errors: ERR_VERIFY (which), ERR_CRYPTO. */
 int tdx_report_check(const struct tdx_report *r, struct err *e) MUST_CHECK;
 
+/* The same TD in the same state: every field of the two. */
+bool tdx_td_eq(const struct tdx_td *a, const struct tdx_td *b);
+
 /* Bits of the TD's attributes. */
 struct bit_table tdx_attribute_bits(void);
 

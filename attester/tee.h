@@ -34,7 +34,8 @@ struct tee_quote {
 struct tee {
 	/*
 	 * A report that binds data. *out is zeroed by the caller and filled on success only; release
-	 * with tee_quote_done(). May block up to 60 s (a TD quote is made outside the guest).
+	 * with tee_quote_done(). May block up to 60 s (a TD quote is made outside the guest; that it is
+	 * of this TD has been seen, its signatures have not).
 	 * Errors: tee.* and evidence.failed.
 	 */
 	int (*quote)(void *ctx, const uint8_t data[TEE_DATA], struct tee_quote *out,

@@ -22,10 +22,18 @@ enum {
 
 /* --- what came back ------------------------------------------------------------------------- */
 
-/* Where a TD quote has its report data; 0 when it is none. Source: spec/evidence.md 7.4. */
-static size_t td_report_data(const struct buf *quote)
+/* Offsets in the body of a TD quote, and in a TDREPORT. Source: spec/evidence.md 7.4. */
+enum {
+	BODY_TD = 120, /* attributes, XFAM, MRTD, MRCONFIGID, MROWNER, MROWNERCONFIG */
+	BODY_DATA = 520,
+	REPORT_TD = 512, /* the same in the same order */
+	TD_LEN = 8 + 8 + 4 * 48,
+};
+
+/* Where a TD quote has its body; 0 when it is none. */
+static size_t td_body(const struct buf *quote)
 {
-	enum { HEADER = 48, BODY_10 = 584, BODY_15 = 648, DATA_AT = 520, TEE_TYPE_TDX = 0x81 };
+	enum { HEADER = 48, BODY_10 = 584, BODY_15 = 648, TEE_TYPE_TDX = 0x81 };
 	size_t body, size;
 
 	if (quote->len < HEADER + 6 + BODY_10 || le32(quote->p + 4) != TEE_TYPE_TDX)
@@ -48,23 +56,48 @@ static size_t td_report_data(const struct buf *quote)
 	if (quote->len < body + size + 4 ||
 	    le32(quote->p + body + size) > quote->len - (body + size + 4))
 		return 0;
-	return body + DATA_AT;
+	return body;
 }
 
-static int check(const struct tee_quote *q, const uint8_t data[TEE_DATA], struct err *e)
+/*
+ * A TD quote is made outside of the TD, by the host: until somebody has verified its signatures it
+ * is the host's word what it says of the TD, and MRCONFIGID is believed before that. A TDREPORT is
+ * the processor's word.
+ */
+static int check_td(int root_fd, const struct tee_quote *q, const uint8_t data[TEE_DATA],
+		    struct err *e)
 {
-	size_t at;
+	uint8_t report[TDX_TDREPORT_BYTES];
+	int r = tdx_guest_report(root_fd, data, report, e);
+
+	if (r < 0)
+		return err_wrap(e, r, "hold the TD quote to this TD");
+	if (memcmp(q->report.p + td_body(&q->report) + BODY_TD, report + REPORT_TD, TD_LEN) != 0)
+		return err_code(e, CODE_TEE_REPLY,
+				"the quote is of another TD: its attributes, XFAM, MRTD, MRCONFIGID, "
+				"MROWNER or MROWNERCONFIG are not those of %s",
+				TDX_GUEST_DEVICE);
+	return 0;
+}
+
+static int check(int root_fd, const struct tee_quote *q, const uint8_t data[TEE_DATA],
+		 struct err *e)
+{
+	size_t at = SNP_REPORT_DATA_AT;
 
 	if (q->kind == TEE_SNP && q->report.len != SNP_REPORT_BYTES)
 		return err_code(e, CODE_TEE_REPLY, "SNP report of %zu bytes, want %d",
 				q->report.len, SNP_REPORT_BYTES);
-	at = q->kind == TEE_SNP ? SNP_REPORT_DATA_AT : td_report_data(&q->report);
-	if (at == 0)
-		return err_code(e, CODE_TEE_REPLY, "%zu bytes that are no TD quote", q->report.len);
+	if (q->kind == TEE_TDX) {
+		at = td_body(&q->report) + BODY_DATA;
+		if (at == BODY_DATA)
+			return err_code(e, CODE_TEE_REPLY, "%zu bytes that are no TD quote",
+					q->report.len);
+	}
 	if (memcmp(q->report.p + at, data, TEE_DATA) != 0)
 		return err_code(e, CODE_TEE_REPLY,
 				"the report does not carry the data that was asked for");
-	return 0;
+	return q->kind == TEE_TDX ? check_td(root_fd, q, data, e) : 0;
 }
 
 static int no_quote(int root_fd, const uint8_t data[TEE_DATA], struct err *e)
@@ -92,7 +125,7 @@ int tee_local_quote(int root_fd, const uint8_t data[TEE_DATA], struct tee_quote 
 	else if (r < 0 && why.code == CODE_TEE_NONE && tdx_guest_present(root_fd))
 		r = no_quote(root_fd, data, &why);
 	if (r == 0)
-		r = check(&q, data, &why);
+		r = check(root_fd, &q, data, &why);
 	if (r < 0) {
 		if (e)
 			*e = why;

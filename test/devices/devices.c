@@ -41,6 +41,7 @@ static struct knobs {
 	int ext_ok;     /* a wrong length is told with success, not EIO */
 	int no_certs, no_ext, firmware_error, bad_status, bad_size, certs_huge, grow;
 	int vmpl, debug;
+	int other_td; /* the host's quote has another MRCONFIGID than the TD: its first byte */
 } knobs;
 
 static struct item {
@@ -66,7 +67,7 @@ static const struct {
 	KNOB(slow),	  KNOB(truncated),	KNOB(oversized),  KNOB(empty),	    KNOB(wrong_data),
 	KNOB(no_aux),	  KNOB(throttle),	KNOB(ext_ok),	  KNOB(no_certs),   KNOB(no_ext),
 	KNOB(firmware_error), KNOB(bad_status), KNOB(bad_size),	  KNOB(certs_huge), KNOB(grow),
-	KNOB(vmpl),	  KNOB(debug),
+	KNOB(vmpl),	  KNOB(debug),		KNOB(other_td),
 };
 
 static bool take_knob(int *n)
@@ -214,6 +215,8 @@ static void spoil(struct buf *b)
 {
 	if (take_knob(&knobs.wrong_data) && b->len > 700)
 		b->p[is_tdx() ? 48 + 520 : 0x50] ^= 0xff;
+	if (is_tdx() && take_knob(&knobs.other_td) && b->len > 700)
+		b->p[48 + 184] ^= 0xff;
 	if (take_knob(&knobs.truncated) && b->len > 100)
 		b->len -= 100;
 	if (take_knob(&knobs.empty))
@@ -655,9 +658,8 @@ static int op_ioctl(const char *path, unsigned command, void *arg, struct fuse_f
 	if (strcmp(path, "/sev-guest") == 0) {
 		r = snp(command, arg, data);
 	} else if (strcmp(path, "/tdx_guest") == 0 && command == _IOWR('T', 1, struct tdx_call)) {
-		explicit_bzero(t->report, sizeof t->report);
-		t->report[0] = 0x81;
-		memcpy(t->report + 128, t->data, sizeof t->data);
+		state.debug = knobs.debug;
+		report_tdreport(t->report, t->data, &state);
 		r = 0;
 	} else {
 		r = -ENOTTY;

@@ -113,6 +113,18 @@ void report_mrconfigid(uint8_t out[RTMR_SIZE])
 	memcpy(out, tdx.p + TD_BODY + 184, RTMR_SIZE);
 }
 
+void report_tdreport(uint8_t out[TDREPORT_SIZE], const uint8_t data[64], const struct report_state *s)
+{
+	explicit_bzero(out, TDREPORT_SIZE);
+	out[0] = 0x81;
+	memcpy(out + 128, data, 64);
+	/* TDINFO: as the body has it, attributes to MROWNERCONFIG. */
+	memcpy(out + 512, tdx.p + TD_BODY + 120, 8 + 8 + 4 * RTMR_SIZE);
+	memcpy(out + 720, s->rtmr, sizeof s->rtmr);
+	if (s->debug)
+		out[512] |= 1;
+}
+
 bool report_extend(uint8_t value[RTMR_SIZE], const uint8_t digest[RTMR_SIZE])
 {
 	uint8_t both[2 * RTMR_SIZE];

@@ -33,6 +33,10 @@ const struct buf *report_certs(void);
 /* Of the quote's template. */
 void report_mrconfigid(uint8_t out[RTMR_SIZE]);
 
+/* The TDREPORT of the same TD. */
+#define TDREPORT_SIZE 1024
+void report_tdreport(uint8_t out[TDREPORT_SIZE], const uint8_t data[64], const struct report_state *s);
+
 /* value = SHA-384(value || digest) */
 bool report_extend(uint8_t value[RTMR_SIZE], const uint8_t digest[RTMR_SIZE]);
 

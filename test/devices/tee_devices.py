@@ -74,7 +74,7 @@ class Devices:
             time.sleep(0.01)
 
     def platform(self, kind, configfs=True, device=True, rtmrs=True):
-        """snp, tdx or None; which of its ways there are."""
+        """snp, tdx or None; which of its ways there are. TDX's driver makes its device always."""
         for p in reversed(self.bound):
             run("umount", "-l", p)
         self.bound = []
@@ -93,7 +93,7 @@ class Devices:
         if kind == "tdx" and rtmrs:
             self.bind(self.mnt / "measurements", f"{SYS}/virtual/misc/tdx_guest/measurements")
         node = {"snp": "sev-guest", "tdx": "tdx_guest"}.get(kind)
-        if node and device:
+        if node and (device or kind == "tdx"):
             pathlib.Path(f"/dev/{node}").touch()
             self.bind(self.mnt / node, f"/dev/{node}")
 

@@ -690,6 +690,12 @@ TEST(az_tdx_vtpm__quote_that_is_wrong__has_its_code)
 		{ 48 + 0x208, CODE_AZURE_QUOTE }, /* report data */
 		{ 48 + 0x208 + 63, CODE_AZURE_QUOTE }, { 48 + 0x88, CODE_AZURE_QUOTE }, /* MRTD */
 		{ 48 + 0x78, CODE_AZURE_QUOTE },    /* attributes */
+		{ 48 + 0x80, CODE_AZURE_QUOTE },    /* XFAM */
+		{ 48 + 0xb8, CODE_AZURE_QUOTE },    /* MRCONFIGID */
+		{ 48 + 0xe8, CODE_AZURE_QUOTE },    /* MROWNER */
+		{ 48 + 0x118, CODE_AZURE_QUOTE },   /* MROWNERCONFIG */
+		{ 48 + 0x148, CODE_AZURE_QUOTE },   /* RTMR0 */
+		{ 48 + 0x207, CODE_AZURE_QUOTE },   /* RTMR3 */
 		{ 632, CODE_AZURE_METADATA_REPLY }, /* size of the signature data */
 	};
 	cleanup_guest struct guest g = guest(RECORDED "az-tdx-vtpm/evidence-v1.json");
@@ -731,8 +737,35 @@ TEST(az_tdx_vtpm__debug_attribute__is_refused_without_a_permit)
 	CHECK_INT(td_evidence(&g, &e), -(int)err_entry(CODE_EVIDENCE_DEBUG)->kind);
 	CHECK_INT(e.code, CODE_EVIDENCE_DEBUG);
 	g.env.permit_debug = true;
-	CHECK_INT(td_evidence(&g, &e), -ERR_VERIFY);
-	CHECK_INT(e.code, CODE_AZURE_QUOTE);
+	/* On it goes, to the TDREPORT's own hashes. */
+	CHECK_INT(td_evidence(&g, &e), -ERR_FORMAT);
+	CHECK_INT(e.code, CODE_AZURE_REPORT);
+}
+
+TEST(az_tdx_vtpm__tdreport_that_is_wrong__has_its_code)
+{
+	static const struct {
+		size_t at;
+		uint8_t change;
+	} rows[] = {
+		{ 0, 0x81 ^ 0x80 },		 /* type */
+		{ 3, 1 },	{ 0xc0, 1 },	 /* reserved */
+		{ 0x020, 1 },	{ 0x050, 1 },	 /* the hashes */
+		{ 0x100, 1 },	{ 0x1ee, 1 },	 /* TCB information */
+		{ 0x208, 1 },	{ 0x210, 1 },	 /* XFAM, MRTD */
+		{ 0x240, 1 },	{ 0x3ff, 1 },	 /* MRCONFIGID, reserved */
+	};
+	cleanup_guest struct guest g = guest(RECORDED "az-tdx-vtpm/evidence-v1.json");
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err e = { 0 };
+
+		set_report(&g, buf_view(&g.hcl));
+		g.f->nv[0].bytes.p[32 + rows[i].at] ^= rows[i].change;
+		if (td_evidence(&g, &e) >= 0 || e.code != CODE_AZURE_REPORT)
+			test_fail(__FILE__, __LINE__, "row %zu: %s: %s", i, err_name(&e), e.msg);
+		CHECK_INT(g.imds.n, 0);
+	}
 }
 
 /* --- registers -------------------------------------------------------------------------------- */

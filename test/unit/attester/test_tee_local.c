@@ -11,6 +11,7 @@ static const uint8_t data[TEE_DATA] = "sixty-four bytes that the report must car
 
 /* What /dev/tdx_guest answers; a device that never answers; a child that ends. */
 static bool tdx_answers, hangs, crashes;
+static size_t tdreport_byte; /* of the TDREPORT, that is not as in the quote; 0: none */
 
 int ioctl(int fd, unsigned long command, ...)
 {
@@ -32,6 +33,8 @@ int ioctl(int fd, unsigned long command, ...)
 	CHECK_INT(command, 0xC4405401);
 	p[64] = 0x81;
 	memcpy(p + 64 + 128, p, TEE_DATA);
+	if (tdreport_byte)
+		p[64 + tdreport_byte] ^= 0x10;
 	return 0;
 }
 
@@ -95,6 +98,71 @@ TEST(tee_local__a_report_with_other_data_or_size__refused)
 		CHECK_INT(e.code, CODE_TEE_REPLY);
 		CHECK(!q.report.p);
 		CHECK_INT(fake_left(), 0);
+		fake_end();
+	}
+}
+
+/* The host makes the quote: what it says of the TD must be what the processor says. */
+TEST(tee_local__td_quote_of_another_td__refused)
+{
+	static const struct {
+		size_t at;
+		bool counts;
+	} rows[] = {
+		{ 0, false },
+		{ 511, false },
+		{ 512, true }, /* attributes */
+		{ 519, true },
+		{ 520, true }, /* XFAM */
+		{ 528, true }, /* MRTD */
+		{ 576, true }, /* MRCONFIGID */
+		{ 623, true },
+		{ 624, true }, /* MROWNER */
+		{ 672, true }, /* MROWNERCONFIG */
+		{ 719, true },
+		{ 720, false }, /* RTMRs: an event may come in between */
+	};
+
+	tdx_answers = true;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		cleanup_tee_quote struct tee_quote q = { 0 };
+		struct err e = { 0 };
+		int r;
+
+		fake_begin();
+		fake.kind = TEE_TDX;
+		fake.provider = "tdx_guest\n";
+		device(TDX_GUEST_DEVICE);
+		tdreport_byte = rows[i].at;
+		r = ask(&q, 5000, &e);
+		if (rows[i].counts) {
+			CHECK_ERR(r, ERR_FORMAT, e, "of another TD");
+			CHECK_INT(e.code, CODE_TEE_REPLY);
+			CHECK(!q.report.p);
+		} else if (r < 0) {
+			test_fail(__FILE__, __LINE__, "row %zu: %s", i, e.msg);
+		}
+		CHECK_INT(fake_left(), 0);
+		fake_end();
+	}
+}
+
+TEST(tee_local__td_quote_that_nothing_can_be_held_to__refused)
+{
+	struct tee_quote q = { 0 };
+	struct err e;
+
+	for (int there = 0; there < 2; there++) {
+		fake_begin();
+		fake.kind = TEE_TDX;
+		fake.provider = "tdx_guest\n";
+		if (there)
+			device(TDX_GUEST_DEVICE);
+		tdx_answers = false;
+		CHECK_ERR(ask(&q, 5000, &e), there ? ERR_DEVICE : ERR_NOTFOUND, e,
+			  "hold the TD quote to this TD");
+		CHECK_INT(e.code, there ? CODE_TEE_FAILED : CODE_TEE_NONE);
+		CHECK(!q.report.p);
 		fake_end();
 	}
 }
