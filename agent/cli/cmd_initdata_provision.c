@@ -11,29 +11,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-static int binding(void *ctx, struct view digest, enum provision_register *out, struct err *e)
-{
-	static const enum provision_register of[] = {
-		[BINDING_MATCHES] = REGISTER_MATCHES,
-		[BINDING_EMPTY] = REGISTER_EMPTY,
-		[BINDING_OTHER] = REGISTER_OTHER,
-	};
-	const struct guest *g = ctx;
-	enum binding b = BINDING_OTHER;
-	int r = g->attester->binding(&g->env, digest, &b, e);
-
-	if (r == 0)
-		*out = of[b];
-	return r;
-}
-
-static int bind_digest(void *ctx, struct view digest, struct err *e)
-{
-	const struct guest *g = ctx;
-
-	return g->attester->bind(&g->env, digest, e);
-}
-
 /* Called when the initdata has been read: only then is the TPM opened. */
 static int open_platform(struct provision_platform *p, struct err *e)
 {
@@ -44,9 +21,7 @@ static int open_platform(struct provision_platform *p, struct err *e)
 		r = guest_open_platform(g, e);
 	if (r < 0)
 		return r;
-	p->binding = g->attester->binding ? binding : NULL;
-	p->bind = g->attester->bind ? bind_digest : NULL;
-	p->permit_unbound = g->image.unbound;
+	guest_provision_platform(p, g);
 	return 0;
 }
 

@@ -16,32 +16,16 @@ enum { TEXT_MAX = 4 * SEALED_TEXT_MAX };
 /* Read a key file straight into locked memory; "-" is standard input. */
 static int read_key(struct secret *out, const char *path, struct err *e)
 {
-	cleanup_secret struct secret s = { 0 };
-	cleanup_close int own = -1;
-	int fd = STDIN_FILENO, r;
-	ssize_t n = 1;
+	cleanup_close int fd = -1;
 
-	if (strcmp(path, "-") != 0) {
-		own = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-		if (own < 0 && errno == ENOENT)
-			return err_set(e, ERR_NOTFOUND, "%s: not there", path);
-		if (own < 0)
-			return err_sys(e, errno, "open %s", path);
-		fd = own;
-	}
-	r = secret_alloc(&s, JWK_TEXT_MAX + 1, e);
-	if (r < 0)
-		return r;
-	while (n != 0 && s.len < s.cap) {
-		n = read(fd, s.p + s.len, s.cap - s.len);
-		if (n < 0 && errno != EINTR)
-			return err_sys(e, errno, "read %s", path);
-		s.len += n > 0 ? (size_t)n : 0;
-	}
-	if (s.len > JWK_TEXT_MAX)
-		return err_set(e, ERR_LIMIT, "%s is over %u bytes", path, JWK_TEXT_MAX);
-	secret_move(out, &s);
-	return 0;
+	if (strcmp(path, "-") == 0)
+		return secret_read(out, STDIN_FILENO, JWK_TEXT_MAX, "standard input", e);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0 && errno == ENOENT)
+		return err_set(e, ERR_NOTFOUND, "%s: not there", path);
+	if (fd < 0)
+		return err_sys(e, errno, "open %s", path);
+	return secret_read(out, fd, JWK_TEXT_MAX, path, e);
 }
 
 /* --- vault ---------------------------------------------------------------------------------- */

@@ -44,19 +44,7 @@ static int read_key_file(struct secret *out, const char *path, struct err *e)
 	cleanup_close int fd = -1;
 	int r = open_key_file(&fd, path, e);
 
-	if (r == 0)
-		r = secret_alloc(out, MOUNTD_KEY_MAX + 1, e);
-	while (r == 0 && out->len < out->cap) {
-		ssize_t n = read(fd, out->p + out->len, out->cap - out->len);
-
-		if (n == 0)
-			return 0;
-		if (n > 0)
-			out->len += (size_t)n;
-		else if (errno != EINTR)
-			r = err_sys(e, errno, "read %s", path);
-	}
-	return r;
+	return r < 0 ? r : secret_read(out, fd, MOUNTD_KEY_MAX, path, e);
 }
 
 static int key_of(struct serve *s, struct secret *out, const struct secure_mount *m,

@@ -40,9 +40,7 @@ static int from_trustee(struct secret *out, const struct sealed_rules *rules, co
 
 static int read_key(struct secret *out, int fd, const char *kid, struct err *e)
 {
-	cleanup_secret struct secret s = { 0 };
 	struct stat st;
-	ssize_t n = 1;
 	int r;
 
 	if (fstat(fd, &st) < 0)
@@ -50,20 +48,11 @@ static int read_key(struct secret *out, int fd, const char *kid, struct err *e)
 	if (!S_ISREG(st.st_mode))
 		return err_code(e, CODE_SEALED_KEY, "signing key \"%.160s\" is not a regular file",
 				kid);
-	r = secret_alloc(&s, JWK_TEXT_MAX + 1, e);
-	if (r < 0)
-		return r;
-	while (n != 0 && s.len < s.cap) {
-		n = read(fd, s.p + s.len, s.cap - s.len);
-		if (n < 0 && errno != EINTR)
-			return err_sys(e, errno, "read signing key \"%.160s\"", kid);
-		s.len += n > 0 ? (size_t)n : 0;
-	}
-	if (s.len > JWK_TEXT_MAX)
+	r = secret_read(out, fd, JWK_TEXT_MAX, kid, e);
+	if (r == -ERR_LIMIT)
 		return err_code(e, CODE_SEALED_KEY, "signing key \"%.160s\" is over %u bytes", kid,
 				JWK_TEXT_MAX);
-	secret_move(out, &s);
-	return 0;
+	return r < 0 ? err_wrap(e, r, "signing key") : 0;
 }
 
 static int missing(struct err *e, const char *kid, const char *why)

@@ -11,6 +11,7 @@
 #include "attester/device.h"
 #include "attester/tpm.h"
 #include "initdata/initdata.h"
+#include "initdata/provision.h"
 
 #include <pthread.h>
 
@@ -93,6 +94,12 @@ bool guest_tee_wanted(const struct guest *g);
 
 /* Part of guest_close(). */
 void guest_close_tee(struct guest *g);
+
+/*
+ * Fill the platform's part of provisioning (provision.h): how the attester's register is compared and
+ * bound, and the image's permit. After the platform step; *p borrows g.
+ */
+void guest_provision_platform(struct provision_platform *p, struct guest *g);
 
 /*
  * Part of the initdata step with g->native: the rows of provision.h's table for g->initdata.

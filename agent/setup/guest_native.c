@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/setup/guest.h"
-#include "initdata/provision.h"
 
 static int binding(void *ctx, struct view digest, enum provision_register *out, struct err *e)
 {
@@ -25,17 +24,24 @@ static int bind_digest(void *ctx, struct view digest, struct err *e)
 	return g->attester->bind(&g->env, digest, e);
 }
 
+void guest_provision_platform(struct provision_platform *p, struct guest *g)
+{
+	p->ctx = g;
+	p->binding = g->attester->binding ? binding : NULL;
+	p->bind = g->attester->bind ? bind_digest : NULL;
+	p->permit_unbound = g->image.unbound;
+}
+
 int guest_bind_native(struct guest *g, bool absent, struct err *e)
 {
-	const struct provision_platform p = {
-		.ctx = g,
-		.binding = g->attester->binding ? binding : NULL,
-		.bind = g->native_binds && g->attester->bind ? bind_digest : NULL,
-		.permit_unbound = g->image.unbound,
-	};
+	struct provision_platform p = { 0 };
 	struct provision_result done = { 0 };
-	int r = provision_bind(&done, &p, absent, &g->initdata.digest, e);
+	int r;
 
+	guest_provision_platform(&p, g);
+	if (!g->native_binds)
+		p.bind = NULL;
+	r = provision_bind(&done, &p, absent, &g->initdata.digest, e);
 	if (r == 0)
 		g->bound = done.how != PROVISION_UNBOUND;
 	return r;
