@@ -99,14 +99,6 @@ void oci_args_done(struct oci_args *a);
 /* Options before the verb. a->positional is the verb. Errors: oci.option, ERR_NOMEM. */
 int oci_args_global(struct oci_args *a, int argc, char **argv, struct err *e) MUST_CHECK;
 
-/*
- * Options of create and run (anywhere among the operands, as runc reads them), or of exec (before
- * the container's name). from: index behind the verb.
- * Errors: oci.option (what is not known, so that it cannot be told apart from an operand).
- */
-int oci_args_create(struct oci_args *a, int argc, char **argv, int from, struct err *e) MUST_CHECK;
-int oci_args_exec(struct oci_args *a, int argc, char **argv, int from, struct err *e) MUST_CHECK;
-
 /* The last value given for an option, or NULL. */
 const char *oci_args_value(const struct oci_args *a, enum oci_option_id id);
 
@@ -125,6 +117,19 @@ struct oci {
 	const char *id;    /* the container, once known; NULL */
 	char *state_root;  /* the runtime's state folder, absolute; after oci_state_root() */
 };
+
+enum oci_verb {
+	OCI_CREATE, /* and run: options may stand anywhere among the operands, as runc reads them */
+	OCI_EXEC,   /* options end before the container's name: what follows is its program's */
+};
+
+/*
+ * Read what stands behind the verb: options into *a, the container's name into o->id.
+ * Returns 0; 1 when the runtime should answer by itself: help is asked for, or no name is given.
+ * Errors: oci.option (what is not known, so that it cannot be told apart from an operand; another
+ * operand beside the name), ERR_NOMEM.
+ */
+int oci_args_container(struct oci *o, struct oci_args *a, enum oci_verb verb, struct err *e) MUST_CHECK;
 
 /* Fill o->state_root. Errors: ERR_NOMEM. */
 int oci_state_root(struct oci *o, struct err *e) MUST_CHECK;

@@ -146,14 +146,25 @@ int oci_args_global(struct oci_args *a, int argc, char **argv, struct err *e)
 	return parse(a, global_options, ARRAY_LEN(global_options), argc, argv, 1, false, e);
 }
 
-int oci_args_create(struct oci_args *a, int argc, char **argv, int from, struct err *e)
+int oci_args_container(struct oci *o, struct oci_args *a, enum oci_verb verb, struct err *e)
 {
-	return parse(a, create_options, ARRAY_LEN(create_options), argc, argv, from, true, e);
-}
+	const char *help;
+	int r = verb == OCI_EXEC ? parse(a, exec_options, ARRAY_LEN(exec_options), o->argc, o->argv,
+					 o->verb + 1, false, e) :
+				   parse(a, create_options, ARRAY_LEN(create_options), o->argc, o->argv,
+					 o->verb + 1, true, e);
 
-int oci_args_exec(struct oci_args *a, int argc, char **argv, int from, struct err *e)
-{
-	return parse(a, exec_options, ARRAY_LEN(exec_options), argc, argv, from, false, e);
+	if (r < 0)
+		return r;
+	help = oci_args_value(a, OPT_HELP);
+	if (help && help[0])
+		return err_code(e, CODE_OCI_OPTION, "--help with a value");
+	if (help || a->n_positional == 0)
+		return 1;
+	o->id = o->argv[a->positional];
+	if (a->n_positional > 1 || o->id[0] == '-')
+		return err_code(e, CODE_OCI_OPTION, "one container's name is wanted");
+	return 0;
 }
 
 const char *oci_args_value(const struct oci_args *a, enum oci_option_id id)

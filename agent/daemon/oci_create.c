@@ -92,25 +92,6 @@ static int make(struct oci *o, struct making *m, struct err *e)
 	return r;
 }
 
-/* Read the options, find the container's name. Returns 0, or 1 when the runtime should say it itself. */
-static int read_args(struct oci *o, struct oci_args *a, struct err *e)
-{
-	const char *help;
-	int r = oci_args_create(a, o->argc, o->argv, o->verb + 1, e);
-
-	if (r < 0)
-		return r;
-	help = oci_args_value(a, OPT_HELP);
-	if (help && help[0])
-		return err_code(e, CODE_OCI_OPTION, "--help with a value");
-	if (help || a->n_positional == 0)
-		return 1;
-	o->id = o->argv[a->positional];
-	if (a->n_positional > 1 || o->id[0] == '-')
-		return err_code(e, CODE_OCI_OPTION, "one container's name is wanted");
-	return 0;
-}
-
 /* `create` with our bundle; the option ids in `without` are left out. */
 static void create_argv(struct oci_argv *v, const struct oci *o, const struct making *m,
 			const enum oci_option_id *without, size_t n)
@@ -171,7 +152,7 @@ int oci_create(struct oci *o)
 	cleanup_making struct making m = MAKING_EMPTY;
 	cleanup_oci_argv struct oci_argv v = { 0 };
 	struct err e;
-	int pid, r = read_args(o, &m.args, &e);
+	int pid, r = oci_args_container(o, &m.args, OCI_CREATE, &e);
 
 	if (r > 0)
 		return oci_pass(o);
@@ -312,7 +293,7 @@ int oci_run(struct oci *o)
 {
 	cleanup_running struct running r = { .making = MAKING_EMPTY };
 	struct err e;
-	int k = read_args(o, &r.making.args, &e);
+	int k = oci_args_container(o, &r.making.args, OCI_CREATE, &e);
 
 	if (k > 0)
 		return oci_pass(o);

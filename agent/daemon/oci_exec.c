@@ -256,22 +256,6 @@ static int run(struct oci *o, struct entering *x)
 	return code;
 }
 
-static int read_args(struct oci *o, struct oci_args *a, struct err *e)
-{
-	const char *help;
-	int r = oci_args_exec(a, o->argc, o->argv, o->verb + 1, e);
-
-	if (r < 0)
-		return r;
-	help = oci_args_value(a, OPT_HELP);
-	if (help && help[0])
-		return err_code(e, CODE_OCI_OPTION, "--help with a value");
-	if (help || a->n_positional == 0)
-		return 1;
-	o->id = o->argv[a->positional];
-	return o->id[0] == '-' ? err_code(e, CODE_OCI_OPTION, "a container's name is wanted") : 0;
-}
-
 /* No such container: engines look for the runtime's own words. */
 static int unknown(struct oci *o)
 {
@@ -300,7 +284,7 @@ int oci_exec(struct oci *o)
 		.seen = -1,
 	};
 	struct err e;
-	int r = read_args(o, &x.args, &e);
+	int r = oci_args_container(o, &x.args, OCI_EXEC, &e);
 
 	if (r > 0)
 		return oci_pass(o);
