@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seeds for fuzz_hcl, fuzz_metadata and fuzz_tpm_nv, of test hardware made here:
+"""Seeds for fuzz_hcl, fuzz_metadata and fuzz_tpm, of test hardware made here and of the recorded quote:
 seeds_azure.py writes them below test/fuzz/corpus."""
 
 import base64
@@ -34,7 +34,47 @@ def report(hw, kind, var):
     return head + hw.ljust(1184, b"\0") + struct.pack("<5I", 20 + len(var), 1, kind, 1, len(var)) + var + bytes(8)
 
 
+def answers(operation, *packets):
+    """The input of fuzz_tpm: its operation, then each answer behind its size."""
+    def size(x):
+        return bytes([len(x)]) if len(x) < 254 else b"\xfe" + struct.pack(">H", len(x))
+    return bytes([operation]) + b"".join(size(x) + x for x in packets)
+
+
+def sized(x):
+    return struct.pack(">H", len(x)) + x
+
+
+def authorised(params):
+    """Parameters of an answer to a command with a session."""
+    return struct.pack(">I", len(params)) + params + b"\0\0\1\0\0"
+
+
+def tpm_seeds():
+    """What the TPM of the recorded quote answered, and properties of any."""
+    doc = json.loads((TOP / "vectors/attester/quote.json").read_text())
+    evidence = json.loads(doc["evidence"])
+    message, signature = (base64.b64decode(evidence["tpm_quote"][m]) for m in ("message", "signature"))
+    pcrs = [bytes.fromhex(p) for p in evidence["tpm_quote"]["pcrs"]]
+    key = bytes.fromhex(doc["public"]) + b"".join(sized(bytes.fromhex(doc[m])) for m in ("name", "qualified_name"))
+    reads = []
+    for i in range(3):
+        mask = bytes(0xFF if j == i else 0 for j in range(3))
+        reads.append(struct.pack(">IIHB", 7, 1, 0x0B, 3) + mask + struct.pack(">I", 8) +
+                     b"".join(sized(p) for p in pcrs[8 * i:8 * i + 8]))
+    put("tpm", "quote", answers(3, key, key, authorised(sized(message) + signature), *reads))
+    put("tpm", "pcrs", answers(4, *reads))
+    put("tpm", "ak", answers(5, key, key))
+    one = struct.pack(">IIHB", 7, 1, 0x0B, 3) + b"\0\x80\0" + struct.pack(">I", 1) + sized(pcrs[15])
+    put("tpm", "extend", answers(6, one, authorised(b"")))
+    about = [(0x105, 0x49424D00), (0x106, 0x53572020), (0x107, 0x2054504D), (0x10B, 0x20240125), (0x10C, 1)]
+    put("tpm", "describe", answers(2, b"\0" + struct.pack(">II", 6, len(about)) +
+                                   b"".join(struct.pack(">II", *p) for p in about)))
+    put("tpm", "describe-handles", answers(2, b"\0" + struct.pack(">II", 1, 254) + struct.pack(">I", 0x12C) * 254))
+
+
 def main():
+    tpm_seeds()
     var = var_data()
     bound = hashlib.sha256(var).digest()
     with tempfile.TemporaryDirectory() as d:
@@ -54,11 +94,11 @@ def main():
     caps = b"\0" + struct.pack(">IIII", 6, 1, 0x12C, 1024)
     data = struct.pack(">H", 40) + bytes(40)
     read = struct.pack(">I", len(data)) + data + b"\0\0\1\0\0"
-    put("tpm_nv", "read", b"\0" + b"".join(bytes([len(x)]) + x for x in (public, public, caps, read)))
+    put("tpm", "read", b"\0" + b"".join(bytes([len(x)]) + x for x in (public, public, caps, read)))
     done = struct.pack(">I", 0) + b"\0\0\1\0\0"
-    put("tpm_nv", "define", b"\1\xff\0\0\1\x8b" + bytes([len(done)]) + done + bytes([len(public)]) + public +
+    put("tpm", "define", b"\1\xff\0\0\1\x8b" + bytes([len(done)]) + done + bytes([len(public)]) + public +
         bytes([len(done)]) + done)
-    put("tpm_nv", "unwritten", b"\0" + b"".join(bytes([len(x)]) + x for x in (public, public, caps)) +
+    put("tpm", "unwritten", b"\0" + b"".join(bytes([len(x)]) + x for x in (public, public, caps)) +
         b"\xff\0\0\1\x4a")
 
 

@@ -12,10 +12,21 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /*
- * What a TPM answers to the commands of tpm_nv_read() and tpm_nv_write(). The input is one answer
- * after the other: a byte for the size, then so many bytes behind the header; a size of 255 means a
- * code of four bytes instead. After the last the connection ends.
+ * What a TPM answers to the commands of one operation, which the first byte names. The rest is one
+ * answer after the other: a byte for the size, then so many bytes behind the header. A size of 254
+ * stands before two bytes of a larger one, 255 before a code of four bytes instead. After the last
+ * the connection ends.
  */
+enum { NV_READ, NV_WRITE, DESCRIBE, QUOTE, PCRS, AK_PUBLIC, EXTEND, OPERATIONS };
+enum { ANSWER_MAX = 4096 - 10 };
+
+/* Of the recorded quote (test/vectors/attester/quote.json), whose answers are among the seeds. */
+static const uint8_t nonce[32] = {
+	0x76, 0xfb, 0x60, 0x8b, 0x4d, 0x00, 0x62, 0x3b, 0xf4, 0x80, 0xe2, 0xa6,
+	0x09, 0x17, 0xff, 0xf4, 0x9a, 0x8b, 0xc1, 0x43, 0x1a, 0x14, 0xc9, 0x10,
+	0x13, 0x29, 0x20, 0x7a, 0xc6, 0xf0, 0x60, 0x5f,
+};
+
 static struct {
 	int listener;
 	uint16_t port;
@@ -44,7 +55,7 @@ static void put32(uint8_t *p, uint32_t x)
 /* One answer; false when the input has ended. */
 static bool answer(int fd, uint16_t tag)
 {
-	uint8_t out[10 + 255] = { (uint8_t)(tag >> 8), (uint8_t)tag };
+	uint8_t out[10 + ANSWER_MAX] = { (uint8_t)(tag >> 8), (uint8_t)tag };
 	size_t n, len = 10;
 
 	if (fake.size == 0)
@@ -57,6 +68,12 @@ static bool answer(int fd, uint16_t tag)
 		out[1] = 0x01;
 		memcpy(out + 6, fake.data, n);
 	} else {
+		if (n == 254 && fake.size >= 2) {
+			n = (size_t)fake.data[0] << 8 | fake.data[1];
+			n = n < ANSWER_MAX ? n : ANSWER_MAX;
+			fake.data += 2;
+			fake.size -= 2;
+		}
 		n = fake.size < n ? fake.size : n;
 		memcpy(out + len, fake.data, n);
 		len += n;
@@ -105,14 +122,60 @@ static void start(void)
 	fake.port = ntohs(a.sin_port);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* A failure has a code and gives nothing; a success gives something of a size within its cap. */
+static void check(int r, const struct buf *out, size_t max, const struct err *e)
+{
+	if (r < 0 && (out->len != 0 || e->code == CODE_OK))
+		__builtin_trap();
+	if (r == 0 && (out->len == 0 || out->len > max))
+		__builtin_trap();
+}
+
+static void quote(struct tpm *t, struct err *e)
+{
+	cleanup_tpm_quote struct tpm_quote q = { 0 };
+	int r = tpm_quote(t, &q, (struct view){ nonce, sizeof nonce }, e);
+
+	check(r, &q.message, TPM_ATTEST_MAX, e);
+	check(r, &q.signature, TPM_SIG_MAX, e);
+	check(r, &q.ak, TPM_SPKI_MAX, e);
+}
+
+static void operate(struct tpm *t, unsigned operation)
 {
 	cleanup_buf struct buf out = BUF_MAX(TPM_NV_MAX);
+	uint8_t pcrs[TPM_PCRS][32];
+	struct err e = { 0 };
+
+	switch (operation) {
+	case NV_READ:
+		check(tpm_nv_read(t, 0x01400001, &out, &e), &out, TPM_NV_MAX, &e);
+		break;
+	case NV_WRITE:
+		(void)!tpm_nv_write(t, 0x01400002, (struct view){ (const uint8_t[48]){ 1 }, 48 }, 64, &e);
+		break;
+	case DESCRIBE:
+		check(tpm_describe(t, &out, &e), &out, TPM_NV_MAX, &e);
+		break;
+	case QUOTE:
+		quote(t, &e);
+		break;
+	case PCRS:
+		(void)!tpm_pcr_read_all(t, pcrs, &e);
+		break;
+	case AK_PUBLIC:
+		check(tpm_ak_public(t, &out, &e), &out, TPM_SPKI_MAX, &e);
+		break;
+	default:
+		(void)!tpm_pcr_extend(t, 15, nonce, &e);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
 	cleanup_tpm struct tpm *t = NULL;
-	const uint8_t input[48] = { 1 };
 	char where[64];
 	struct err e = { 0 };
-	int r;
 
 	if (size == 0)
 		return 0;
@@ -124,13 +187,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (tpm_open(&t, where, &e) < 0)
 		return 0;
 	tpm_set_wait(t, 1000);
-	if (data[0] & 1)
-		r = tpm_nv_write(t, 0x01400002, (struct view){ input, sizeof input }, 64, &e);
-	else
-		r = tpm_nv_read(t, 0x01400001, &out, &e);
-	if (r < 0 && (out.len != 0 || e.code == CODE_OK))
-		__builtin_trap();
-	if (r == 0 && !(data[0] & 1) && (out.len == 0 || out.len > TPM_NV_MAX))
-		__builtin_trap();
+	operate(t, data[0] % OPERATIONS);
 	return 0;
 }
