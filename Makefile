@@ -220,6 +220,7 @@ vm-test-full: all dev man $(tools) $(units)
 lint:
 	@awk -f test/lint/includes.awk $$(find agent attester initdata mounts test -name '*.[ch]' | sort)
 	@awk -f test/lint/functions.awk $$(find agent attester initdata mounts -name '*.c' | sort)
+	@awk -f test/lint/map.awk ARCHITECTURE.md $$(find agent attester initdata mounts -name '*.[ch]' | sort)
 	@test/lint/tree.sh
 #: make format     clang-format over the tree
 format:
