@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manual pages against the programs' own --help: the same commands, the same options."""
+"""The manual pages against the programs' own --help: the same commands, the same options. And what
+documents name is there."""
 
+import fnmatch
 import pathlib
 import re
 import subprocess
@@ -110,9 +112,33 @@ def manual__exit_codes__are_those_that_help_names(build):
         assert said <= table, (name, said - table)
 
 
+def documents__tests_files_and_codes_that_they_name__exist(build):
+    tests = {f"{f.relative_to(TOP / 'test/integration').parts[0]}/{m}"
+             for f in (TOP / "test/integration").glob("*/*.py") for m in re.findall(r"^def (\w+)\(", f.read_text(), re.M)}
+    codes = {line.split()[0] for line in subprocess.run([build / "vouchsafe", "explain"], capture_output=True, text=True,
+                                                        check=True).stdout.splitlines()}
+    groups = {c.partition(".")[0] for c in codes} - {"initdata"}  # initdata.toml is a file
+    folders = [TOP / x for x in (".", "doc", "test", "test/unit", "test/integration", "test/vm")]
+    wrong = []
+    for doc in (*TOP.glob("doc/*.md"), *(TOP / x for x in ("README.md", "SECURITY.md", "ARCHITECTURE.md"))):
+        text = doc.read_text()
+        for name in re.findall(r"`([a-z_]+/[a-z0-9_]+__[\w…*]*)`", text):
+            if not any(fnmatch.fnmatch(t, name.replace("…", "*")) for t in tests):
+                wrong.append(f"{doc.name}: no test {name}")
+        named = re.findall(r"`([\w.-][\w./-]*/[\w.-]+\.(?:c|h|sh|py|md|service|socket|rules|mount))`", text)
+        for name in named + re.findall(r"\]\(([\w./-]+)\)", text):
+            if not any((f / name).exists() for f in folders):
+                wrong.append(f"{doc.name}: no file {name}")
+        for name in re.findall(r"`([a-z0-9]+\.[a-z0-9-]+)`", text):
+            if name.partition(".")[0] in groups and name not in codes and not name.endswith((".c", ".h", ".toml")):
+                wrong.append(f"{doc.name}: no code {name}")
+    assert not wrong, "\n".join(wrong)
+
+
 ALL = (
     manual__of_the_command_line__has_its_commands_and_options,
     manual__of_each_daemon__has_its_options,
     manual__of_native_kata__has_the_options_of_both_names,
     manual__exit_codes__are_those_that_help_names,
+    documents__tests_files_and_codes_that_they_name__exist,
 )
