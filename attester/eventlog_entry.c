@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "attester/eventlog_entry.h"
 #include "agent/base/enc.h"
+#include "attester/le.h"
 
 enum {
 	EVENT_TAG = 6,     /* EV_EVENT_TAG */
@@ -92,15 +93,6 @@ static void put_le(struct buf *out, uint32_t x, unsigned n)
 		buf_putc(out, (uint8_t)(x >> (8 * i)));
 }
 
-static uint32_t le(const uint8_t *p, unsigned n)
-{
-	uint32_t x = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		x |= (uint32_t)p[i] << (8 * i);
-	return x;
-}
-
 int eventlog_entry_put(struct buf *out, struct digest *digest, uint32_t index, enum hash_alg alg,
 		       struct view text, struct err *e)
 {
@@ -153,9 +145,9 @@ static int parse_data(struct eventlog_entry *entry, struct err *e)
 	struct view text = { entry->data.p + DATA_HEAD, entry->data.len - DATA_HEAD };
 	int r;
 
-	if (le(entry->data.p, 4) != AAEL)
+	if (le32(entry->data.p) != AAEL)
 		return malformed(entry, "its event is not tagged 4141454c", e);
-	if (le(entry->data.p + 4, 4) != text.len)
+	if (le32(entry->data.p + 4) != text.len)
 		return malformed(entry, "the sizes of event and text disagree", e);
 	r = split(&entry->domain, &entry->operation, &entry->content, text, e);
 	if (r < 0)
@@ -177,19 +169,19 @@ int eventlog_entry_parse(struct eventlog_entry *out, struct view log, size_t off
 	p = log.p + offset;
 	if (left < HEAD)
 		return malformed(&entry, "it is cut short", e);
-	entry.index = le(p, 4);
-	if (le(p + 4, 4) != EVENT_TAG)
+	entry.index = le32(p);
+	if (le32(p + 4) != EVENT_TAG)
 		return malformed(&entry, "its type is not 6", e);
-	if (le(p + 8, 4) != 1)
+	if (le32(p + 8) != 1)
 		return malformed(&entry, "it has not one digest", e);
-	if (!hash_by_id(&entry.alg, le(p + 12, 2)))
+	if (!hash_by_id(&entry.alg, le16(p + 12)))
 		return malformed(&entry, "its digest is neither SHA-256 nor SHA-384 nor SHA-512",
 				 e);
 	n = hash_len(entry.alg);
 	if (left - HEAD < n + 4)
 		return malformed(&entry, "it is cut short", e);
 	entry.digest = (struct view){ p + HEAD, n };
-	size = le(p + HEAD + n, 4);
+	size = le32(p + HEAD + n);
 	if (size < DATA_HEAD || size > DATA_HEAD + EVENTLOG_TEXT_MAX)
 		return malformed(&entry, "the size of its event is out of range", e);
 	if (left - HEAD - n - 4 < size)
