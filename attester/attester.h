@@ -53,7 +53,9 @@ struct attester {
 	/*
 	 * Produce evidence that binds report_data (1..REPORT_DATA_MAX bytes).
 	 * *json is malloc'd NUL-terminated JSON, at most EVIDENCE_MAX bytes; set on success only.
-	 * May block up to 10 s. May be called by one thread at a time.
+	 * May block as long as what it asks does: a TPM 10 s, Azure's paravisor and metadata service
+	 * 15 s each besides, the device of a TEE a minute, and TDX's up to three times while events are
+	 * being measured. May be called by one thread at a time.
 	 */
 	int (*evidence)(const struct attester_env *env, struct view report_data, char **json,
 			struct err *e);

@@ -241,7 +241,7 @@ int az_report_get(struct az_report *out, const struct attester_env *env, enum hc
 			break;
 		if (deadline_left_ms(d) <= AZ_RENEW_MS)
 			return err_code(e, CODE_AZURE_STALE_REPORT,
-					"NV %08x, read %u times in %d ms, does not carry what was written to %08x",
+					"NV %08x, read %u times within %d ms, does not carry what was written to %08x",
 					AZ_NV_REPORT, rounds, AZ_REPORT_MS, AZ_NV_INPUT);
 		(void)poll(NULL, 0, AZ_RENEW_MS);
 	}
