@@ -21,7 +21,8 @@ static void close_folder(DIR **d)
 }
 
 /* The kernel's name of a terminal, or its number. */
-static void name_terminal(char out[NAME_ROOM], const struct doctor *d, unsigned major, unsigned minor)
+static void name_terminal(char out[NAME_ROOM], const struct doctor *d, unsigned major,
+			  unsigned minor)
 {
 	cleanup_buf struct buf b = BUF_MAX(STAT_MAX);
 	char path[64];
@@ -30,9 +31,9 @@ static void name_terminal(char out[NAME_ROOM], const struct doctor *d, unsigned 
 	(void)snprintf(out, NAME_ROOM, "%u:%u", major, minor);
 
 	cleanup_free char *full = fs_join(d->guest.root, path);
-	const char *name = full && fs_read(&b, full, STAT_MAX, NULL) == 0 ?
-				   strstr(buf_str(&b), "DEVNAME=") :
-				   NULL;
+	const char *name = full && fs_read(&b, full, STAT_MAX, NULL) == 0
+				   ? strstr(buf_str(&b), "DEVNAME=")
+				   : NULL;
 
 	if (name)
 		(void)snprintf(out, NAME_ROOM, "%.*s", (int)strcspn(name + 8, "\n"), name + 8);
@@ -82,10 +83,11 @@ void doctor_check_console(struct doctor *d)
 		if (!has_terminal(&s, d, entry->d_name))
 			continue;
 		doctor_advise(d, "console",
-			      "Leave login prompts and shells out of the image: mask getty@, serial-getty@, "
+			      "Leave login prompts and shells out of the image: mask getty@, "
+			      "serial-getty@, "
 			      "console-getty, debug-shell, emergency and rescue.",
-			      "%s (process %ld) sits at the terminal %s, which is the host's", s.program,
-			      s.pid, s.terminal);
+			      "%s (process %ld) sits at the terminal %s, which is the host's",
+			      s.program, s.pid, s.terminal);
 		return;
 	}
 	if (any)
