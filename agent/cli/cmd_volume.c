@@ -2,16 +2,17 @@
 #include "agent/api/fields.h"
 #include "agent/api/mountd.h"
 #include "agent/base/fs.h"
-#include "agent/base/json.h"
 #include "agent/cli/cli.h"
 #include "agent/cli/service.h"
+#include "agent/cli/volumes.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 
 #define STATE_DIR "/run/vouchsafe/volumes"
 
-enum { REQUEST_MAX = 256 * 1024, LIST_MAX = 65536 };
+enum { REQUEST_MAX = 256 * 1024 };
 
 /* --- mountd's socket ---------------------------------------------------------------- */
 
@@ -23,20 +24,42 @@ static int link_of(struct mountd_link *out, char **path, struct err *e)
 	return r;
 }
 
-/* Its records are files, one a volume; without any there is nobody to ask, and at shutdown nobody
- * may be started. */
-static bool nothing_is_open(void)
+bool volumes_any(void)
 {
 	cleanup_free char *path = fs_join(cli_root, STATE_DIR);
 	DIR *d = path ? opendir(path) : NULL;
 	bool any = false;
 
 	if (!d)
-		return path != NULL && access(path, F_OK) < 0;
+		return false;
 	for (const struct dirent *f = readdir(d); f; f = readdir(d))
 		any = any || (f->d_name[0] != '.' && strcmp(f->d_name, "lock") != 0);
 	(void)closedir(d);
-	return !any;
+	return any;
+}
+
+/* At shutdown nobody may be started to be asked. */
+static bool nothing_is_open(void)
+{
+	cleanup_free char *path = fs_join(cli_root, STATE_DIR);
+
+	return path && !volumes_any() && (access(path, R_OK) == 0 || errno == ENOENT);
+}
+
+int volumes_ask(struct buf *text, struct json **list, struct deadline d, struct err *e)
+{
+	cleanup_free char *path = NULL;
+	struct mountd_link l;
+	int r = link_of(&l, &path, e);
+
+	if (r == 0)
+		r = mountd_list(&l, text, d, e);
+	return r < 0 ? r : json_parse(list, buf_view(text), VOLUMES_MAX, e);
+}
+
+bool volumes_untagged(const struct json *volume)
+{
+	return json_is_true(json_get(volume, "keyed")) && !json_is_true(json_get(volume, "headerTag"));
 }
 
 /* --- list --------------------------------------------------------------------------- */
@@ -58,8 +81,9 @@ static void put_volumes(struct buf *out, const struct json *list)
 		put_text(out, v, "mountPoint");
 		buf_puts(out, "  ");
 		put_text(out, v, json_string(json_get(v, "filesystem")) ? "filesystem" : "target");
-		buf_printf(out, "  %s%s\n",
+		buf_printf(out, "  %s%s%s\n",
 			   json_is_true(json_get(v, "keyed")) ? "keyed" : "keyless",
+			   volumes_untagged(v) ? "  untagged" : "",
 			   json_is_true(json_get(v, "integrity")) ? "  integrity" : "");
 	}
 }
@@ -78,25 +102,23 @@ static int volume_list_open(int argc, char **argv)
 		.about = "As root in the guest: print the encrypted volumes that are open, one a "
 			 "line: mapper\n"
 			 "name, device, mount point, file system, whether it has a key, "
+			 "\"untagged\" where\n"
+			 "another program made the header (only its form was judged then), "
 			 "integrity.\n\n"
 			 "Exit code 75 when vouchsafe-mountd cannot be reached, 77 when you are "
 			 "not root.",
 		.options = options,
 		.n_options = ARRAY_LEN(options),
 	};
-	cleanup_buf struct buf text = BUF_MAX(LIST_MAX), out = BUF_MAX(2 * LIST_MAX);
+	cleanup_buf struct buf text = BUF_MAX(VOLUMES_MAX), out = BUF_MAX(2 * VOLUMES_MAX);
 	cleanup_json struct json *list = NULL;
-	cleanup_free char *path = NULL;
-	struct mountd_link l;
 	struct deadline d;
 	struct err e;
 	int r = cli_parse(&syntax, argc, argv, NULL);
 
 	if (r >= 0)
 		return r;
-	if (cli_deadline(&d, timeout, &e) < 0 || link_of(&l, &path, &e) < 0 ||
-	    mountd_list(&l, &text, d, &e) < 0 ||
-	    json_parse(&list, buf_view(&text), LIST_MAX, &e) < 0)
+	if (cli_deadline(&d, timeout, &e) < 0 || volumes_ask(&text, &list, d, &e) < 0)
 		return cli_fail(&e, json);
 	if (json)
 		buf_printf(&out, "%s\n", buf_str(&text));

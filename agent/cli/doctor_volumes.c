@@ -4,13 +4,14 @@
 #include "agent/base/fs.h"
 #include "agent/cli/doctor.h"
 #include "agent/cli/doctor_units.h"
+#include "agent/cli/volumes.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
-enum { MODULES_MAX = 16u << 20 };
+enum { MODULES_MAX = 16u << 20, ASK_MS = 5000 };
 
 /* Asking would start the program behind it: looked at, not connected to. */
 static void check_socket(struct doctor *d, const char *check, const char *where, const char *lacks)
@@ -92,6 +93,29 @@ static void check_kernel(struct doctor *d)
 		doctor_say(d, "volumes", VERDICT_OK, "device mapper, dm-crypt, dm-integrity, mkfs.ext4");
 }
 
+/* What was believed without a tag, which an operator should have meant. */
+static void check_open(struct doctor *d)
+{
+	cleanup_buf struct buf text = BUF_MAX(VOLUMES_MAX);
+	cleanup_json struct json *list = NULL;
+	struct err e;
+
+	if (!volumes_any())
+		return;
+	if (volumes_ask(&text, &list, deadline_min(d->deadline, deadline_in(ASK_MS)), &e) < 0) {
+		doctor_fail(d, "volumes", &e);
+		return;
+	}
+	for (const struct json *v = json_first(list); v; v = json_next(v))
+		if (volumes_untagged(v))
+			doctor_advise(d, "volumes",
+				      "If vouchsafe should have made it, somebody replaced it; tagged_only of "
+				      "mountd.toml refuses such volumes.",
+				      "the header of %s on %s has no tag: only its form was judged",
+				      json_string(json_get(v, "mapper")) ?: "-",
+				      json_string(json_get(v, "device")) ?: "-");
+}
+
 void doctor_check_volumes(struct doctor *d)
 {
 	const char *platform = d->have_platform ? d->guest.attester->name : "";
@@ -102,4 +126,5 @@ void doctor_check_volumes(struct doctor *d)
 	check_socket(d, "volumes", MOUNTD_SOCKET,
 		     "SecureMount answers volume.mountd-unreachable (vouchsafe-mountd.socket)");
 	check_kernel(d);
+	check_open(d);
 }

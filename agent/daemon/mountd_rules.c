@@ -40,6 +40,19 @@ static int read_list(char ***out, size_t *n, const struct settings *in, const ch
 	return r < 0 || !*out ? r : check_list(*out, *n, key, begin, e);
 }
 
+/* true and false say something each, and so does silence. */
+static int read_tags(enum volume_tags *out, const struct settings *in, struct err *e)
+{
+	bool value = false, other = true;
+	int r;
+
+	if ((r = settings_bool(&value, in, keys[2], e)) < 0 || (r = settings_bool(&other, in, keys[2], e)) < 0)
+		return r;
+	if (value == other)
+		*out = value ? VOLUME_TAGS_ALL : VOLUME_TAGS_NONE;
+	return 0;
+}
+
 static int read_rules(struct mountd_rules *out, const struct settings *in, struct err *e)
 {
 	struct volume_rules *v = &out->volume;
@@ -49,7 +62,7 @@ static int read_rules(struct mountd_rules *out, const struct settings *in, struc
 	if ((r = settings_only(in, keys, ARRAY_LEN(keys), e)) < 0 ||
 	    (r = read_list(&out->devices, &n_devices, in, keys[0], "/dev/", e)) < 0 ||
 	    (r = read_list(&out->mount_prefixes, &n_prefixes, in, keys[1], "/", e)) < 0 ||
-	    (r = settings_bool(&v->tagged_only, in, keys[2], e)) < 0)
+	    (r = read_tags(&v->tags, in, e)) < 0)
 		return r;
 	if (out->devices) {
 		v->devices = (const char *const *)out->devices;

@@ -12,7 +12,8 @@
  *   [volumes]
  *   devices = ["/dev/vd*"]               what may be opened; a link counts by its name too
  *   mount_prefixes = ["/run/x"]          where it may be mounted: these folders and below
- *   tagged_only = true                   no keyed volumes that another program made; default false
+ *   tagged_only = true                   all keyed volumes must carry our tag; false: none must;
+ *                                        without the line those must that were made here
  */
 #define MOUNTD_RULES_PATH "/usr/lib/vouchsafe/mountd.toml"
 #define MOUNTD_STATE_DIR  "/run/vouchsafe/volumes"

@@ -38,14 +38,19 @@ static int open_one(void *ctx, const struct mountd_volume *v, const struct secre
 	};
 	const struct volume_progress progress = { .tell = p->tell, .ctx = p->ctx };
 	int64_t begin = clock_boot_ms();
-	int r = volume_open(mapper, ctx, &spec, key, d, &progress, e);
+	struct volume_opened opened;
+	int r = volume_open(&opened, ctx, &spec, key, d, &progress, e);
 
-	if (r == 0)
-		log_info("volume opened",
-			 "mapper=\"%s\" mount_point=\"%s\" source=%s keyed=%s integrity=%s ms=%lld", *mapper,
-			 v->mount_point, v->encrypted ? "encrypted" : "empty", v->keyed ? "yes" : "no",
-			 v->integrity ? "yes" : "no", (long long)(clock_boot_ms() - begin));
-	return r;
+	if (r < 0)
+		return r;
+	log_info("volume opened", "mapper=\"%s\" mount_point=\"%s\" source=%s keyed=%s integrity=%s ms=%lld",
+		 opened.mapper, v->mount_point, v->encrypted ? "encrypted" : "empty", v->keyed ? "yes" : "no",
+		 v->integrity ? "yes" : "no", (long long)(clock_boot_ms() - begin));
+	if (opened.untagged)
+		log_warn("the volume's header has no tag of vouchsafe's: only its form was judged",
+			 "mapper=\"%s\" mount_point=\"%s\"", opened.mapper, v->mount_point);
+	*mapper = opened.mapper;
+	return 0;
 }
 
 static int close_one(void *ctx, const char *mapper, struct err *e)
@@ -104,16 +109,18 @@ static void recover(struct loop *l)
 {
 	struct err e;
 	pid_t pid;
+	int n;
 
 	if (l->recovering > 0 || !volume_half_done(l->rules))
 		return;
 	pid = fork();
 	if (pid == 0) {
 		let_go(l);
-		if (volume_recover(l->rules, &e) < 0)
+		n = volume_recover(l->rules, &e);
+		if (n < 0)
 			log_err(LOG_LEVEL_WARN, "what a killed process left stays", &e);
-		else
-			log_info("what a killed process left is undone", "pid=%d", (int)getpid());
+		else if (n > 0)
+			log_info("what a killed process left is undone", "volumes=%d", n);
 		_exit(0);
 	}
 	if (pid > 0) {

@@ -138,6 +138,31 @@ int device_open(struct device *out, const struct volume_rules *rules, const stru
 	return 0;
 }
 
+/* The disk that a partition is of. False when it is no partition (or gone). */
+static bool disk_of(unsigned out[2], unsigned maj, unsigned min)
+{
+	cleanup_buf struct buf text = BUF_MAX(64);
+	char path[80];
+
+	(void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/partition", maj, min);
+	if (access(path, F_OK) < 0)
+		return false;
+	/* The entry is a link to the partition's folder, which lies in that of its disk. */
+	(void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/../dev", maj, min);
+	return fs_read(&text, path, 64, NULL) == 0 &&
+	       sscanf(buf_str(&text), "%u:%u", &out[0], &out[1]) == 2;
+}
+
+bool device_shared(unsigned major_a, unsigned minor_a, unsigned major_b, unsigned minor_b)
+{
+	unsigned a[2] = { major_a, minor_a }, b[2] = { major_b, minor_b }, disk[2];
+
+	if (memcmp(a, b, sizeof a) == 0 ||
+	    (disk_of(disk, major_a, minor_a) && memcmp(disk, b, sizeof disk) == 0))
+		return true;
+	return disk_of(disk, major_b, minor_b) && memcmp(disk, a, sizeof disk) == 0;
+}
+
 int device_free(const struct device *d, struct err *e)
 {
 	cleanup_close int fd = open(d->path, O_RDWR | O_EXCL | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

@@ -30,6 +30,12 @@ int device_open(struct device *out, const struct volume_rules *rules, const stru
 /* Nothing else has the device open for itself: no mount, mapping, swap. Errors: volume.busy. */
 int device_free(const struct device *d, struct err *e) MUST_CHECK;
 
+/*
+ * Do two devices share sectors: one device, or a disk and a partition of it? Two partitions of one
+ * disk do not.
+ */
+bool device_shared(unsigned major_a, unsigned minor_a, unsigned major_b, unsigned minor_b);
+
 /* Does the allow-list of that form (volume.h) have this path? */
 bool device_allowed(const struct volume_rules *rules, const char *path);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mounts/volume/format.h"
 
+#include "mounts/volume/lock.h"
 #include "mounts/volume/mkfs.h"
 #include "mounts/volume/record.h"
 
@@ -22,6 +23,20 @@ static int write_image(int image, uint64_t at, const uint8_t *p, size_t n, struc
 	ssize_t put = pwrite(image, p, n, (off_t)at);
 
 	return put == (ssize_t)n ? 0 : err_sys(e, put < 0 ? errno : EIO, "write the header in memory");
+}
+
+void header_done(struct header *h)
+{
+	luks_free(h->luks);
+	if (h->image >= 0)
+		(void)close(h->image);
+	*h = (struct header)HEADER_NONE;
+}
+
+static void hand_over(struct header *out, struct header *h)
+{
+	*out = *h;
+	*h = (struct header)HEADER_NONE;
 }
 
 /* --- judging ------------------------------------------------------------------------------ */
@@ -147,7 +162,7 @@ static int authenticate(const struct luks_header *h, const struct digest *area,
 {
 	int r;
 
-	if (!h->tagged && rules->tagged_only)
+	if (!h->tagged && rules->tags == VOLUME_TAGS_ALL)
 		return err_code(e, CODE_VOLUME_HEADER_AUTH,
 				"volume %s has no authentication tag, and the rules want one", h->uuid);
 	if (!h->tagged)
@@ -162,7 +177,7 @@ static int authenticate(const struct luks_header *h, const struct digest *area,
 	return 0;
 }
 
-static int fill_image(int image, const struct device *d, const struct volume_rules *rules,
+static int fill_image(struct header *out, const struct device *d, const struct volume_rules *rules,
 		      const struct volume_spec *spec, const struct secret *key, struct err *e)
 {
 	cleanup_luks_header struct luks_header h = { 0 };
@@ -181,29 +196,58 @@ static int fill_image(int image, const struct device *d, const struct volume_rul
 		r = err_code(e, CODE_VOLUME_TOO_SMALL, "the device has %llu bytes, its data begin at %llu",
 			     (unsigned long long)d->size, (unsigned long long)h.data_offset);
 	if (r == 0)
-		r = take_areas(&area, &h, d, image, e);
+		r = take_areas(&area, &h, d, out->image, e);
 	if (r == 0)
 		r = authenticate(&h, &area, rules, spec, key, e);
 	if (r == 0)
 		r = luks_header_put(raw, &h, e);
-	return r < 0 ? r : write_image(image, 0, raw, LUKS_COPIES, e);
+	if (r < 0)
+		return r;
+	out->tagged = h.tagged;
+	return write_image(out->image, 0, raw, LUKS_COPIES, e);
 }
 
-int format_load(struct luks **out, int *image, const struct device *d, const struct volume_rules *rules,
-		const struct volume_spec *spec, const struct secret *key, struct err *e)
+/* Requests with costly headers, which another program or the host made, take turns. */
+static int unlock(const struct header *h, const struct volume_rules *rules, const struct secret *key,
+		  struct deadline d, struct err *e)
 {
-	cleanup_close int fd = luks_image(e);
+	cleanup_close int turn = -1;
+	bool marked = false;
 	int r;
 
-	if (fd < 0)
-		return fd;
-	r = fill_image(fd, d, rules, spec, key, e);
+	if (luks_memory_kib(h->luks) > LOCK_MEMORY_KIB) {
+		turn = lock_take(rules->state_dir, LOCK_MEMORY, d, e);
+		if (turn < 0)
+			return turn;
+	}
+	r = luks_unlock(h->luks, key, &marked, e);
 	if (r < 0)
-		return err_wrap(e, r, "%s", d->path);
-	r = luks_load(out, fd, d->path, e);
+		return r;
+	/* Whoever took the token away cannot take the mark away, which the keyslot encrypts. */
+	if (marked && !h->tagged && rules->tags != VOLUME_TAGS_NONE)
+		return err_code(e, CODE_VOLUME_HEADER_AUTH,
+				"volume %s was made by vouchsafe, and the tag of its header was taken away",
+				luks_uuid(h->luks));
+	return 0;
+}
+
+int format_load(struct header *out, const struct device *dev, const struct volume_rules *rules,
+		const struct volume_spec *spec, const struct secret *key, struct deadline d, struct err *e)
+{
+	cleanup_header struct header h = { .image = luks_image(e) };
+	int r;
+
+	if (h.image < 0)
+		return h.image;
+	r = fill_image(&h, dev, rules, spec, key, e);
 	if (r == 0)
-		*image = take_fd(fd);
-	return r;
+		r = luks_load(&h.luks, h.image, dev->path, e);
+	if (r == 0)
+		r = unlock(&h, rules, key, d, e);
+	if (r < 0)
+		return err_wrap(e, r, "%s", dev->path);
+	hand_over(out, &h);
+	return 0;
 }
 
 /* --- a new header --------------------------------------------------------------------------- */
@@ -259,28 +303,26 @@ static int clear_keyless(const struct device *d, struct deadline t, struct err *
 	return r < 0 ? r : device_zero(d->path, d->size - EDGE, EDGE, t, NULL, NULL, e);
 }
 
-int format_begin(struct luks **out, int *image, const struct device *d, const struct volume_spec *spec,
-		 const struct secret *key, struct deadline t, struct err *e)
+int format_begin(struct header *out, const struct device *dev, const struct volume_spec *spec,
+		 const struct secret *key, struct deadline d, struct err *e)
 {
-	cleanup_close int fd = luks_image(e);
-	cleanup_luks struct luks *l = NULL;
+	cleanup_header struct header h = { .image = luks_image(e), .tagged = key != NULL };
 	int r;
 
-	if (fd < 0)
-		return fd;
-	r = key ? clear_keyed(d, key, t, e) : clear_keyless(d, t, e);
+	if (h.image < 0)
+		return h.image;
+	r = key ? clear_keyed(dev, key, d, e) : clear_keyless(dev, d, e);
 	if (r == 0)
-		r = luks_make(&l, fd, d->path, key ? LUKS_DATA_OFFSET : 0, spec->integrity, key, e);
+		r = luks_make(&h.luks, h.image, dev->path, key ? LUKS_DATA_OFFSET : 0, spec->integrity, key, e);
 	if (r == 0 && key)
-		r = add_tag(l, fd, spec, key, e);
+		r = add_tag(h.luks, h.image, spec, key, e);
 	if (r < 0)
 		return r;
-	*out = take(l);
-	*image = take_fd(fd);
+	hand_over(out, &h);
 	return 0;
 }
 
-int format_finish(const struct device *d, int image, bool integrity, struct err *e)
+int format_finish(const struct device *dev, const struct header *made, bool integrity, struct err *e)
 {
 	cleanup_luks_header struct luks_header h = { 0 };
 	cleanup_free uint8_t *raw = calloc(1, LUKS_COPIES), *area = malloc(LUKS_AREA_MAX);
@@ -288,13 +330,13 @@ int format_finish(const struct device *d, int image, bool integrity, struct err 
 
 	if (!raw || !area)
 		return err_set(e, ERR_NOMEM, "no memory for a header");
-	r = read_back(&h, raw, image, integrity, e);
+	r = read_back(&h, raw, made->image, integrity, e);
 	for (size_t i = 0; r == 0 && i < h.n_areas; i++) {
-		r = read_at(image, h.areas[i].offset, area, h.areas[i].size, e);
+		r = read_at(made->image, h.areas[i].offset, area, h.areas[i].size, e);
 		if (r == 0)
-			r = device_write(d, h.areas[i].offset, (struct view){ area, h.areas[i].size }, e);
+			r = device_write(dev, h.areas[i].offset, (struct view){ area, h.areas[i].size }, e);
 	}
 	if (r == 0)
-		r = device_write(d, SECTOR, (struct view){ raw + SECTOR, LUKS_COPIES - SECTOR }, e);
-	return r < 0 ? r : device_write(d, 0, (struct view){ raw, SECTOR }, e);
+		r = device_write(dev, SECTOR, (struct view){ raw + SECTOR, LUKS_COPIES - SECTOR }, e);
+	return r < 0 ? r : device_write(dev, 0, (struct view){ raw, SECTOR }, e);
 }

@@ -22,6 +22,18 @@
  */
 #define FORMAT_DATA_MIN (16ull << 20) /* bytes for data: a smaller device is refused */
 
+/* A header in memory, and the library's hold on it. */
+struct header {
+	struct luks *luks;
+	int image;   /* -1: none; released after luks, which borrows it */
+	bool tagged; /* it carries our tag, and that is right */
+};
+
+#define cleanup_header __attribute__((cleanup(header_done)))
+#define HEADER_NONE    { .image = -1 }
+
+void header_done(struct header *h);
+
 enum device_state {
 	STATE_EMPTY,       /* may be formatted */
 	STATE_INTERRUPTED, /* ours, formatting was begun with this key */
@@ -40,24 +52,31 @@ int format_judge(enum device_state *out, const struct device *d, const struct vo
 		 const struct secret *key, struct err *e) MUST_CHECK;
 
 /*
- * Read the header of a device, authenticate it, and only then load it from memory.
+ * Read the header of a device, authenticate it, and only then load it from memory and unlock it.
  *
- * out   set on success only; *image belongs to the caller and is closed after luks_free()
+ * out  HEADER_NONE; set on success only, ready for luks_activate()
+ * d    until when to wait where the key takes much memory to try
  *
- * Errors: volume.header*, volume.no-header, volume.wrong-key, volume.filesystem, volume.device.
+ * Errors: volume.header*, volume.no-header, volume.wrong-key, volume.filesystem, volume.device,
+ * volume.busy.
  */
-int format_load(struct luks **out, int *image, const struct device *d, const struct volume_rules *rules,
-		const struct volume_spec *spec, const struct secret *key, struct err *e) MUST_CHECK;
+int format_load(struct header *out, const struct device *dev, const struct volume_rules *rules,
+		const struct volume_spec *spec, const struct secret *key, struct deadline d,
+		struct err *e) MUST_CHECK;
 
 /*
  * Steps 1 to 3 without the mapping: the record, the zeros, the header in memory with its tag. For a
  * keyless volume (key NULL) the first and the last MiB are zeroed, and the header stays in memory.
+ *
+ * out  HEADER_NONE; set on success only, ready for luks_activate()
+ *
  * Errors: volume.device, volume.mapping, volume.kernel, volume.deadline, ERR_NOMEM, ERR_CRYPTO.
  */
-int format_begin(struct luks **out, int *image, const struct device *d, const struct volume_spec *spec,
-		 const struct secret *key, struct deadline t, struct err *e) MUST_CHECK;
+int format_begin(struct header *out, const struct device *dev, const struct volume_spec *spec,
+		 const struct secret *key, struct deadline d, struct err *e) MUST_CHECK;
 
 /* Steps 4 and 5. Errors: volume.device, volume.header. */
-int format_finish(const struct device *d, int image, bool integrity, struct err *e) MUST_CHECK;
+int format_finish(const struct device *dev, const struct header *h, bool integrity,
+		  struct err *e) MUST_CHECK;
 
 #endif

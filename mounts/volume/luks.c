@@ -12,10 +12,12 @@
 
 #define VOLUME_KEY_BYTES 64 /* AES-256 in XTS */
 #define HMAC_KEY_BYTES   32
+#define KEY_BYTES_MAX    (VOLUME_KEY_BYTES + HMAC_KEY_BYTES)
 #define SECTOR_BYTES     4096
 
 struct luks {
 	struct crypt_device *cd;
+	struct secret volume_key;
 	char said[160]; /* the library's last complaint */
 };
 
@@ -82,6 +84,19 @@ static int begin(struct luks **out, int image, const char *device, struct err *e
 	return 0;
 }
 
+/* A random one with our mark, of n bytes. */
+static int new_volume_key(struct luks *l, size_t n, struct err *e)
+{
+	int r = secret_alloc(&l->volume_key, n, e);
+
+	if (r == 0)
+		r = random_bytes(l->volume_key.p, n, e);
+	if (r < 0)
+		return r;
+	l->volume_key.len = n;
+	return luks_mark_make(l->volume_key.p, e);
+}
+
 static int add_key(struct luks *l, const struct secret *key, struct err *e)
 {
 	/* A key that cannot be guessed needs no cost; benchmarks would only take seconds. */
@@ -98,7 +113,8 @@ static int add_key(struct luks *l, const struct secret *key, struct err *e)
 	int r = crypt_set_pbkdf_type(l->cd, luks_key_is_full(key) ? &full : &word);
 
 	if (r == 0)
-		r = crypt_keyslot_add_by_volume_key(l->cd, 0, NULL, 0, (const char *)secret_bytes(key),
+		r = crypt_keyslot_add_by_volume_key(l->cd, 0, (const char *)secret_bytes(&l->volume_key),
+						    l->volume_key.len, (const char *)secret_bytes(key),
 						    key->len);
 	return r < 0 ? failed(l, r, "write the keyslot", e) : 0;
 }
@@ -116,16 +132,19 @@ int luks_make(struct luks **out, int image, const char *device, uint64_t data_of
 					     .data_device = device,
 					     .sector_size = SECTOR_BYTES,
 					     .integrity = integrity ? "hmac(sha256)" : NULL };
+	size_t key_bytes = VOLUME_KEY_BYTES + (integrity ? HMAC_KEY_BYTES : 0);
 	int r = begin(&l, image, device, e);
 
+	if (r == 0)
+		r = new_volume_key(l, key_bytes, e);
 	if (r < 0)
 		return r;
 	r = crypt_set_metadata_size(l->cd, LUKS_COPY, LUKS_AREAS_END - LUKS_COPIES);
 	if (r == 0 && data_offset > 0)
 		r = crypt_set_data_offset(l->cd, data_offset / 512);
 	if (r == 0)
-		r = crypt_format(l->cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL, NULL,
-				 VOLUME_KEY_BYTES + (integrity ? HMAC_KEY_BYTES : 0), &params);
+		r = crypt_format(l->cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL,
+				 (const char *)secret_bytes(&l->volume_key), key_bytes, &params);
 	if (r < 0)
 		return failed(l, r, "make the header", e);
 	r = key ? add_key(l, key, e) : 0;
@@ -162,21 +181,44 @@ int luks_load(struct luks **out, int image, const char *device, struct err *e)
 	return 0;
 }
 
-int luks_activate(struct luks *l, const char *name, const struct secret *key, bool no_journal,
-		  struct err *e)
+uint32_t luks_memory_kib(const struct luks *l)
+{
+	struct crypt_pbkdf_type kdf;
+	uint32_t most = 0;
+
+	for (int slot = 0; slot < crypt_keyslot_max(CRYPT_LUKS2); slot++)
+		if (crypt_keyslot_get_pbkdf(l->cd, slot, &kdf) == 0 && kdf.max_memory_kb > most)
+			most = kdf.max_memory_kb;
+	return most;
+}
+
+int luks_unlock(struct luks *l, const struct secret *key, bool *marked, struct err *e)
+{
+	size_t n = KEY_BYTES_MAX;
+	int r = secret_alloc(&l->volume_key, n, e);
+
+	if (r < 0)
+		return r;
+	l->said[0] = '\0';
+	r = crypt_volume_key_get(l->cd, CRYPT_ANY_SLOT, (char *)l->volume_key.p, &n,
+				 (const char *)secret_bytes(key), key->len);
+	if (r == -EPERM)
+		return err_code(e, CODE_VOLUME_WRONG_KEY, "the key opens no keyslot");
+	if (r < 0)
+		return failed(l, r, "try the key", e);
+	l->volume_key.len = n;
+	return luks_mark_find(marked, l->volume_key.p, e);
+}
+
+int luks_activate(struct luks *l, const char *name, bool no_journal, struct err *e)
 {
 	uint32_t flags = no_journal ? CRYPT_ACTIVATE_NO_JOURNAL : 0;
 	int r;
 
 	l->said[0] = '\0';
-	if (key)
-		r = crypt_activate_by_passphrase(l->cd, name, CRYPT_ANY_SLOT,
-						 (const char *)secret_bytes(key), key->len, flags);
-	else
-		r = crypt_activate_by_volume_key(l->cd, name, NULL, 0, flags);
-	if (r == -EPERM)
-		return err_code(e, CODE_VOLUME_WRONG_KEY, "the key opens no keyslot");
-	return r < 0 ? failed(l, r, name ? name : "try the key", e) : 0;
+	r = crypt_activate_by_volume_key(l->cd, name, (const char *)secret_bytes(&l->volume_key),
+					 l->volume_key.len, flags);
+	return r < 0 ? failed(l, r, name, e) : 0;
 }
 
 void luks_free(struct luks *l)
@@ -184,6 +226,7 @@ void luks_free(struct luks *l)
 	if (!l)
 		return;
 	crypt_free(l->cd);
+	secret_done(&l->volume_key);
 	free(l);
 }
 

@@ -6,7 +6,7 @@
 #include "mounts/volume/luks_header.h"
 
 /*
- * libcryptsetup, and nothing else, behind five verbs. It never reads a header from a disk: its
+ * libcryptsetup, and nothing else, behind a few verbs. It never reads a header from a disk: its
  * metadata device is always an image in memory that we made or checked, so what was judged is
  * what is used, however the host's disk changes meanwhile.
  *
@@ -22,7 +22,7 @@ int luks_image(struct err *e) MUST_CHECK;
 
 /*
  * Make a new header in the image: aes-xts-plain64 with 512 bits, sectors of 4096 bytes, a random
- * volume key. With integrity the library writes dm-integrity's superblock where the data begin;
+ * volume key with our mark (luks_auth.h). It is ready for luks_activate(). With integrity the library writes dm-integrity's superblock where the data begin;
  * nothing else is written to the device.
  *
  * out          set on success only; borrows image
@@ -48,17 +48,24 @@ const char *luks_uuid(const struct luks *l);
  */
 int luks_load(struct luks **out, int image, const char *device, struct err *e) MUST_CHECK;
 
-/*
- * Map the data to /dev/mapper/NAME, or with name NULL only try the key.
- *
- * key         NULL: the volume key that luks_make() made
- * no_journal  of dm-integrity: faster, and torn by a power failure
- *
- * Errors: volume.wrong-key, volume.busy, volume.mapping, volume.kernel, ERR_NOMEM.
- */
-int luks_activate(struct luks *l, const char *name, const struct secret *key, bool no_journal,
-		  struct err *e) MUST_CHECK;
+/* The memory that its keyslot of the highest cost takes to try, KiB. */
+uint32_t luks_memory_kib(const struct luks *l);
 
+/*
+ * Try the key, and keep the volume key that it opens, in locked memory, for luks_activate().
+ * marked  out: that volume key was made by luks_make()
+ * Errors: volume.wrong-key, volume.mapping, ERR_NOMEM, ERR_CRYPTO.
+ */
+int luks_unlock(struct luks *l, const struct secret *key, bool *marked, struct err *e) MUST_CHECK;
+
+/*
+ * Map the data to /dev/mapper/NAME.
+ * no_journal  of dm-integrity: faster, and torn by a power failure
+ * Errors: volume.busy, volume.mapping, volume.kernel, ERR_NOMEM.
+ */
+int luks_activate(struct luks *l, const char *name, bool no_journal, struct err *e) MUST_CHECK;
+
+/* Erases the volume key too. */
 void luks_free(struct luks *l);
 
 static inline void luks_freep(struct luks **l)

@@ -9,6 +9,7 @@
 #define FOR_CHECK  "vouchsafe volume check 1"
 #define FOR_HEADER "vouchsafe volume header 1"
 #define FOR_INTENT "vouchsafe volume intent 1"
+#define FOR_MARK   "vouchsafe volume mark 1"
 
 static const char intent_magic[16] = { 'V', 'O', 'U', 'C', 'H', 'S', 'A', 'F',
 				       'E', '-', 'I', 'N', 'T', 'E', 'N', 'T' };
@@ -73,13 +74,18 @@ static int tag_of(struct digest *out, const struct luks_header *h, const struct 
 	return hmac_sha256(out, &k, parts, ARRAY_LEN(parts), e);
 }
 
-static bool equal(const struct digest *d, const uint8_t *p)
+static bool same32(const uint8_t *a, const uint8_t *b)
 {
 	uint8_t diff = 0;
 
-	for (size_t i = 0; i < LUKS_TOKEN_BYTES; i++)
-		diff |= d->b[i] ^ p[i];
+	for (size_t i = 0; i < 32; i++)
+		diff |= a[i] ^ b[i];
 	return diff == 0;
+}
+
+static bool equal(const struct digest *d, const uint8_t *p)
+{
+	return same32(d->b, p);
 }
 
 static void put_token(struct buf *out, const char *fs, const uint8_t *salt, const uint8_t *check,
@@ -149,6 +155,31 @@ int luks_auth_check(const struct luks_header *h, const struct digest *area, cons
 	if (!h->token.has_tag || !equal(&d, h->token.tag))
 		return err_code(e, CODE_VOLUME_HEADER_AUTH, "the header of volume %s was altered", h->uuid);
 	return 0;
+}
+
+static int mark_of(struct key32 *out, const uint8_t *volume_key, struct err *e)
+{
+	/* libcrypto wants a salt; what is random here is the key. */
+	return kdf_hkdf(out, (struct view){ volume_key, LUKS_MARKED / 2 }, view_str(FOR_MARK), FOR_MARK, e);
+}
+
+int luks_mark_make(uint8_t *volume_key, struct err *e)
+{
+	cleanup_key32 struct key32 mark = { 0 };
+	int r = mark_of(&mark, volume_key, e);
+
+	if (r == 0)
+		memcpy(volume_key + LUKS_MARKED / 2, mark.b, sizeof mark.b);
+	return r;
+}
+
+int luks_mark_find(bool *out, const uint8_t *volume_key, struct err *e)
+{
+	cleanup_key32 struct key32 mark = { 0 };
+	int r = mark_of(&mark, volume_key, e);
+
+	*out = r == 0 && same32(mark.b, volume_key + LUKS_MARKED / 2);
+	return r;
 }
 
 bool luks_intent_detect(const uint8_t *p, size_t n)

@@ -57,6 +57,20 @@ int luks_auth_check(const struct luks_header *h, const struct digest *area, cons
 		    struct err *e) MUST_CHECK;
 
 /*
+ * The mark of a volume key that was made here: its second 32 bytes, the tweak's key of XTS, are
+ * HKDF-SHA256 of its first 32, which are random. Whoever has the volume key sees it, nobody else
+ * does; and the keyslot keeps the volume key, so nobody can take the mark away as the host can take
+ * the token away. So a header without a tag that opens to a marked key had one.
+ */
+#define LUKS_MARKED 64 /* bytes at the beginning of a volume key */
+
+/* Fill bytes 32 to 63 of a volume key. Errors: ERR_CRYPTO. */
+int luks_mark_make(uint8_t *volume_key, struct err *e) MUST_CHECK;
+
+/* Does it have the mark? Errors: ERR_CRYPTO. */
+int luks_mark_find(bool *out, const uint8_t *volume_key, struct err *e) MUST_CHECK;
+
+/*
  * The record of formatting begun, in the first 512 bytes of the device until its header is whole:
  *
  *   offset  size  what

@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 
 #define RECORD_MAX 8192u
 #define NAME_MAX_  (VOLUME_MAPPER_MAX - 4) /* dm-integrity's mapping is called NAME_dif */
@@ -35,32 +33,6 @@ bool record_name_ok(const char *mapper)
 static int state(struct err *e, const struct err *why)
 {
 	return err_code(e, CODE_VOLUME_STATE, "%s", why->msg);
-}
-
-int records_lock(const char *dir, struct deadline d, struct err *e)
-{
-	cleanup_free char *path = fs_join(dir, "/lock");
-	cleanup_close int fd = -1;
-	struct err why = { 0 };
-	struct stat st;
-
-	if (!path)
-		return err_set(e, ERR_NOMEM, "no memory for a path");
-	if (fs_mkdirs(dir, 0700, &why) < 0)
-		return state(e, &why);
-	if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022) != 0)
-		return err_code(e, CODE_VOLUME_STATE, "%s: is not a folder that only we can write", dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return err_code(e, CODE_VOLUME_STATE, "%s: %s", path, strerrorname_np(errno));
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return err_code(e, CODE_VOLUME_STATE, "%s: %s", path, strerrorname_np(errno));
-		if (deadline_left_ms(d) == 0)
-			return err_code(e, CODE_VOLUME_BUSY, "another volume is being opened or closed");
-		(void)usleep(20000);
-	}
-	return take_fd(fd);
 }
 
 static bool copy(char *out, size_t room, const struct json *v, const char *key)
@@ -91,6 +63,7 @@ static bool parse(struct record *out, const struct json *v)
 	r.fs = fs && strcmp(fs, "xfs") == 0 ? VOLUME_XFS : VOLUME_EXT4;
 	r.integrity = json_is_true(json_get(v, "integrity"));
 	r.keyed = json_is_true(json_get(v, "keyed"));
+	r.tagged = json_is_true(json_get(v, "headerTag"));
 	r.open = json_is_true(json_get(v, "open"));
 	*out = r;
 	return true;
@@ -203,12 +176,71 @@ static void show(struct buf *b, const struct record *r)
 		buf_printf(b, ",\"filesystem\":\"%s\"", record_fs_name(r->fs));
 	buf_printf(b, ",\"integrity\":%s,\"keyed\":%s", r->integrity ? "true" : "false",
 		   r->keyed ? "true" : "false");
+	/* Nobody but us reads a keyless one's header. */
+	if (r->keyed)
+		buf_printf(b, ",\"headerTag\":%s", r->tagged ? "true" : "false");
 }
 
 void record_show(struct buf *json, const struct record *r)
 {
 	show(json, r);
 	buf_puts(json, "}");
+}
+
+int record_get(struct record *out, const char *dir, const char *mapper, struct err *e)
+{
+	cleanup_free char *name = NULL;
+	int r;
+
+	if (asprintf(&name, "%s" SUFFIX, mapper) < 0)
+		return err_set(e, ERR_NOMEM, "no memory for a path");
+	r = read_one(out, dir, name, e);
+	return r == -(int)ERR_NOTFOUND ? 0 : r < 0 ? r : 1;
+}
+
+/* Is path below folder? */
+static bool is_below(const char *path, const char *folder)
+{
+	size_t n = strlen(folder);
+
+	return strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+static int admit_place(const struct record *other, const struct record *r, struct err *e)
+{
+	const char *how;
+
+	if (strcmp(other->mount_point, r->mount_point) == 0)
+		how = "is there";
+	else if (is_below(other->mount_point, r->mount_point))
+		how = "would be hidden";
+	else if (!other->open && is_below(r->mount_point, other->mount_point))
+		how = "will be above it";
+	else
+		return 0;
+	return err_code(e, CODE_VOLUME_MOUNT_POINT_IN_USE, "%.200s: the volume %s %s (%.200s)", r->mount_point,
+			other->mapper, how, other->mount_point);
+}
+
+int records_admit(const struct records *all, const struct record *r, struct err *e)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		const struct record *other = &all->p[i];
+		int rc;
+
+		if (other->major == r->major && other->minor == r->minor)
+			continue;
+		if (strcmp(other->mapper, r->mapper) == 0)
+			return err_code(e, CODE_VOLUME_BUSY, "mapper name %s is taken by the volume on %s", r->mapper,
+					other->device);
+		if (device_shared(other->major, other->minor, r->major, r->minor))
+			return err_code(e, CODE_VOLUME_BUSY, "%s shares its sectors with %s, which the volume %s is on",
+					r->device, other->device, other->mapper);
+		rc = admit_place(other, r, e);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }
 
 int record_put(const char *dir, const struct record *r, struct err *e)

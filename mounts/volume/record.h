@@ -8,7 +8,7 @@
 /*
  * What is open, in the state folder: NAME.json for each volume, written before anything of it is
  * mapped ("opening") and again when it is ready ("open"). So whoever comes after a killed process
- * knows what to undo. The file `lock` serialises processes; it is held while anything changes.
+ * knows what to undo. Who writes has LOCK_TABLE (lock.h); who removes one has its device's lock.
  */
 #define RECORDS_MAX 256
 
@@ -20,6 +20,7 @@ struct record {
 	enum volume_target target;
 	enum volume_fs fs;
 	bool integrity, keyed;
+	bool tagged;       /* keyed: its header carried a tag of ours, which was right */
 	bool open;         /* false: somebody is, or was, on the way */
 	int64_t opened_ms; /* CLOCK_BOOTTIME */
 };
@@ -31,18 +32,25 @@ struct records {
 
 #define cleanup_records __attribute__((cleanup(records_done)))
 
-/*
- * Make the folder where it is missing and take the lock, which closing the descriptor gives back.
- * Returns the descriptor. Errors: volume.state, volume.busy (the deadline passed).
- */
-int records_lock(const char *dir, struct deadline d, struct err *e) MUST_CHECK;
-
-/* Remove what a writer that was killed left beside its record. Under the lock. */
+/* Remove what a writer that was killed left beside its record. With LOCK_TABLE held. */
 void records_tidy(const char *dir);
 
 /* Read all. Errors: volume.state, ERR_NOMEM. */
 int records_load(struct records *out, const char *dir, struct err *e) MUST_CHECK;
 void records_done(struct records *r);
+
+/* Read the one of a name. Returns 1, or 0 when there is none. Errors: volume.state, ERR_NOMEM. */
+int record_get(struct record *out, const char *dir, const char *mapper, struct err *e) MUST_CHECK;
+
+/*
+ * May a volume be opened as r says beside those that are, or are being opened? Its own device's
+ * record is none of them.
+ *
+ * Errors: volume.busy (the mapper name is taken; a partition of the device, or the disk that it is
+ * a partition of), volume.mount-point-in-use (another volume is there, or below and would be hidden;
+ * or will be above).
+ */
+int records_admit(const struct records *all, const struct record *r, struct err *e) MUST_CHECK;
 
 /* Write one, in place of the one of that name. Errors: volume.state. */
 int record_put(const char *dir, const struct record *r, struct err *e) MUST_CHECK;

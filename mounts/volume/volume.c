@@ -4,17 +4,13 @@
 #include "agent/crypto/digest.h"
 #include "mounts/volume/dm.h"
 #include "mounts/volume/format.h"
+#include "mounts/volume/lock.h"
 #include "mounts/volume/mkfs.h"
-#include "mounts/volume/record.h"
+#include "mounts/volume/undo.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-
-#define CLOSE_MS  20000 /* for a lock that another call holds */
-#define NAMES_MAX 8     /* mappings on one device */
 
 /* Everything of one call. */
 struct job {
@@ -43,88 +39,6 @@ static void tell(const struct job *j, const char *step)
 static void node_of(char out[VOLUME_MAPPER_MAX + 16], const char *mapper)
 {
 	(void)snprintf(out, VOLUME_MAPPER_MAX + 16, "/dev/mapper/%s", mapper);
-}
-
-/* --- undoing ------------------------------------------------------------------------------- */
-
-static void close_folder(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
-/*
- * Names of the mappings right on a device that can be ours: this volume's, dm-integrity's below it,
- * and what libcryptsetup maps for a moment while it formats.
- */
-static size_t holders(char names[NAMES_MAX][VOLUME_MAPPER_MAX + 1], const struct record *r)
-{
-	__attribute__((cleanup(close_folder))) DIR *d = NULL;
-	struct dirent *entry;
-	char path[400];
-	size_t n = 0, len = strlen(r->mapper);
-
-	(void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/holders", r->major, r->minor);
-	d = opendir(path);
-	while (d && n < NAMES_MAX && (entry = readdir(d))) {
-		char *name = names[n];
-		cleanup_close int fd = -1;
-		ssize_t got;
-
-		(void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/holders/%.255s/dm/name", r->major,
-			       r->minor, entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		got = fd < 0 ? -1 : read(fd, name, VOLUME_MAPPER_MAX);
-		if (got <= 0)
-			continue;
-		name[got] = '\0';
-		name[strcspn(name, "\n")] = '\0';
-		if (strcmp(name, r->mapper) == 0 || strncmp(name, "temporary-cryptsetup-", 21) == 0 ||
-		    (strncmp(name, r->mapper, len) == 0 && strcmp(name + len, "_dif") == 0))
-			n++;
-	}
-	return n;
-}
-
-/* Take away whatever of a record is there, and the record last. */
-static int undo(const struct volume_rules *rules, const struct record *r, struct err *e)
-{
-	char names[NAMES_MAX][VOLUME_MAPPER_MAX + 1];
-	int rc = place_remove(r->mount_point, r->mapper, r->target, e);
-	size_t n;
-
-	if (rc == 0)
-		rc = luks_close(r->mapper, e);
-	n = rc == 0 ? holders(names, r) : 0;
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = luks_close(names[i], e);
-	return rc < 0 ? rc : record_drop(rules->state_dir, r->mapper, e);
-}
-
-/* What killed processes left on the way is undone, as far as it goes. */
-static void sweep(const struct volume_rules *rules, const struct records *all)
-{
-	for (size_t i = all->n; i-- > 0;)
-		if (!all->p[i].open)
-			(void)undo(rules, &all->p[i], NULL);
-}
-
-/* Take the lock, undo what was left half done, read what is open. Returns the lock. */
-static int enter(struct records *out, const struct volume_rules *rules, struct deadline d, struct err *e)
-{
-	cleanup_close int lock = records_lock(rules->state_dir, d, e);
-	cleanup_records struct records all = { 0 };
-	int r;
-
-	if (lock < 0)
-		return lock;
-	records_tidy(rules->state_dir);
-	r = records_load(&all, rules->state_dir, e);
-	if (r < 0)
-		return r;
-	sweep(rules, &all);
-	r = records_load(out, rules->state_dir, e);
-	return r < 0 ? r : take_fd(lock);
 }
 
 /* --- what is asked for ---------------------------------------------------------------------- */
@@ -177,7 +91,7 @@ static int read_spec(struct job *j, struct err *e)
 }
 
 /* The volume on this device that is open already, or NULL. */
-static struct record *on_device(const struct records *all, const struct device *d)
+static const struct record *on_device(const struct records *all, const struct device *d)
 {
 	for (size_t i = 0; i < all->n; i++)
 		if (all->p[i].major == d->major && all->p[i].minor == d->minor)
@@ -217,35 +131,35 @@ static int fill(struct job *j, struct err *e)
 
 static int format(struct job *j, struct err *e)
 {
-	cleanup_close int image = -1;
-	cleanup_luks struct luks *l = NULL;
+	cleanup_header struct header h = HEADER_NONE;
 	bool no_journal = j->spec->integrity && !j->spec->keyed;
 	int r;
 
 	tell(j, "format");
-	r = format_begin(&l, &image, &j->device, j->spec, j->key, j->until, e);
+	r = format_begin(&h, &j->device, j->spec, j->key, j->until, e);
 	if (r == 0)
 		r = late(j, e);
 	if (r == 0)
-		r = luks_activate(l, j->record.mapper, NULL, no_journal, e);
+		r = luks_activate(h.luks, j->record.mapper, no_journal, e);
 	if (r == 0)
 		r = fill(j, e);
 	if (r == 0 && j->key)
-		r = format_finish(&j->device, image, j->spec->integrity, e);
+		r = format_finish(&j->device, &h, j->spec->integrity, e);
+	j->record.tagged = h.tagged;
 	return r;
 }
 
 static int load(struct job *j, struct err *e)
 {
-	cleanup_close int image = -1;
-	cleanup_luks struct luks *l = NULL;
+	cleanup_header struct header h = HEADER_NONE;
 	int r;
 
 	tell(j, "open");
-	r = format_load(&l, &image, &j->device, j->rules, j->spec, j->key, e);
+	r = format_load(&h, &j->device, j->rules, j->spec, j->key, j->until, e);
 	if (r == 0)
 		r = late(j, e);
-	return r < 0 ? r : luks_activate(l, j->record.mapper, j->key, false, e);
+	j->record.tagged = h.tagged;
+	return r < 0 ? r : luks_activate(h.luks, j->record.mapper, false, e);
 }
 
 static int place(const struct job *j, struct err *e)
@@ -257,58 +171,88 @@ static int place(const struct job *j, struct err *e)
 	return place_mount(r->mount_point, r->mapper, r->fs, e);
 }
 
+/* Write the record. A new one: only when no other stands in its way, and no mapping of its name. */
+static int keep_record(struct job *j, bool is_new, struct err *e)
+{
+	const char *dir = j->rules->state_dir;
+	cleanup_close int table = lock_take(dir, LOCK_TABLE, deadline_in(LOCK_TABLE_MS), e);
+	cleanup_records struct records all = { 0 };
+	char below[VOLUME_MAPPER_MAX + 1];
+	int r = table < 0 ? table : 0;
+
+	(void)snprintf(below, sizeof below, "%.*s_dif", VOLUME_MAPPER_MAX - 4, j->record.mapper);
+	if (r == 0 && is_new)
+		r = records_load(&all, dir, e);
+	if (r == 0 && is_new)
+		r = records_admit(&all, &j->record, e);
+	if (r == 0 && is_new && (dm_exists(j->record.mapper) || dm_exists(below)))
+		return err_code(e, CODE_VOLUME_BUSY, "mapper name %s is taken", j->record.mapper);
+	return r < 0 ? r : record_put(dir, &j->record, e);
+}
+
+/* Can it be done? Nothing is written yet. */
+static int look(const struct job *j, enum device_state *state, struct err *e)
+{
+	int r = device_free(&j->device, e);
+
+	if (r == 0)
+		r = place_check(j->record.mount_point, j->record.target, e);
+	if (r == 0)
+		r = format_judge(state, &j->device, j->spec, j->key, e);
+	return r < 0 ? r : late(j, e);
+}
+
 static int carry_out(struct job *j, enum device_state state, struct err *e)
 {
-	int r = record_put(j->rules->state_dir, &j->record, e);
+	int r = state == STATE_LUKS ? load(j, e) : format(j, e);
 
-	if (r < 0)
-		return r;
-	r = state == STATE_LUKS ? load(j, e) : format(j, e);
 	if (r == 0)
 		r = late(j, e);
 	if (r == 0)
 		r = place(j, e);
-	if (r == 0) {
-		j->record.open = true;
-		r = record_put(j->rules->state_dir, &j->record, e);
-	}
-	if (r < 0) {
-		/* A rollback that fails leaves its record, and the next call tries again. */
-		j->record.open = false;
-		(void)undo(j->rules, &j->record, NULL);
-	}
-	return r;
+	if (r < 0)
+		return r;
+	j->record.open = true;
+	return keep_record(j, false, e);
 }
 
-static int open_new(struct job *j, const struct records *all, struct err *e)
+static int open_new(struct job *j, struct err *e)
 {
 	enum device_state state = STATE_EMPTY;
-	char below[VOLUME_MAPPER_MAX + 1];
-	int r = device_free(&j->device, e);
+	int r = keep_record(j, true, e);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < all->n; i++)
-		if (strcmp(all->p[i].mapper, j->record.mapper) == 0)
-			return err_code(e, CODE_VOLUME_BUSY, "mapper name %s is taken by the volume on %s",
-					j->record.mapper, all->p[i].device);
-	(void)snprintf(below, sizeof below, "%.*s_dif", VOLUME_MAPPER_MAX - 4, j->record.mapper);
-	if (dm_exists(j->record.mapper) || dm_exists(below))
-		return err_code(e, CODE_VOLUME_BUSY, "mapper name %s is taken", j->record.mapper);
-	r = place_check(j->record.mount_point, j->record.target, e);
+	r = look(j, &state, e);
+	if (r < 0) {
+		(void)!record_drop(j->rules->state_dir, j->record.mapper, NULL);
+		return r;
+	}
+	r = carry_out(j, state, e);
+	/* A rollback that fails leaves its record, and whoever comes next tries again. */
+	if (r < 0)
+		(void)!undo(j->rules, &j->record, deadline_in(0), NULL);
+	return r;
+}
+
+/* Unmounted by another hand, and still mapped. */
+static int place_again(struct job *j, struct err *e)
+{
+	cleanup_records struct records all = { 0 };
+	int r = records_load(&all, j->rules->state_dir, e);
+
 	if (r == 0)
-		r = format_judge(&state, &j->device, j->spec, j->key, e);
+		r = records_admit(&all, &j->record, e);
 	if (r == 0)
-		r = late(j, e);
-	return r < 0 ? r : carry_out(j, state, e);
+		r = place_check(j->record.mount_point, j->record.target, e);
+	return r < 0 ? r : place(j, e);
 }
 
 /* The same volume asked for again: kata does so for every container that lists the device. */
 static int open_again(struct job *j, const struct record *was, struct err *e)
 {
 	const struct record *now = &j->record;
-	cleanup_close int image = -1;
-	cleanup_luks struct luks *l = NULL;
+	cleanup_header struct header h = HEADER_NONE;
 	int r = 0;
 
 	if (strcmp(was->mount_point, now->mount_point) != 0 || was->target != now->target ||
@@ -316,38 +260,32 @@ static int open_again(struct job *j, const struct record *was, struct err *e)
 	    was->keyed != now->keyed || (j->spec->mapper && strcmp(was->mapper, j->spec->mapper) != 0))
 		return err_code(e, CODE_VOLUME_BUSY, "%s is open as %s at %.200s", was->device, was->mapper,
 				was->mount_point);
-	if (j->key) {
-		r = format_load(&l, &image, &j->device, j->rules, j->spec, j->key, e);
-		if (r == 0)
-			r = luks_activate(l, NULL, j->key, false, e);
-	}
+	if (j->key)
+		r = format_load(&h, &j->device, j->rules, j->spec, j->key, j->until, e);
 	j->record = *was;
-	if (r == 0 && !place_has(was->mount_point, was->mapper, was->target)) {
-		r = place_check(was->mount_point, was->target, e);
-		if (r == 0)
-			r = place(j, e);
-	}
+	if (r == 0 && !place_has(was->mount_point, was->mapper, was->target))
+		r = place_again(j, e);
 	return r;
 }
 
-static int open_locked(struct job *j, const struct records *all, struct err *e)
+/* With the device's lock held. */
+static int open_held(struct job *j, struct err *e)
 {
-	struct record *was = on_device(all, &j->device);
-	int r;
+	cleanup_records struct records all = { 0 };
+	const struct record *was;
+	int r = records_load(&all, j->rules->state_dir, e);
 
-	/* Closed by another hand (the forwarder of peer pods runs cryptsetup itself): forget it. */
-	if (was && !dm_exists(was->mapper)) {
-		r = undo(j->rules, was, e);
-		if (r < 0)
-			return r;
-		was->mapper[0] = '\0';
-		was = NULL;
-	}
-	if (was && was->open)
+	if (r < 0)
+		return r;
+	was = on_device(&all, &j->device);
+	if (was && !undo_is_due(was))
 		return open_again(j, was, e);
-	if (was)
-		return err_code(e, CODE_VOLUME_BUSY, "%s: what an interrupted call left is in use", was->device);
-	return open_new(j, all, e);
+	if (was) {
+		r = undo(j->rules, was, j->until, e);
+		if (r < 0)
+			return err_wrap(e, r, "%s: what an interrupted call left", was->device);
+	}
+	return open_new(j, e);
 }
 
 static void done(struct job *j)
@@ -355,7 +293,7 @@ static void done(struct job *j)
 	device_done(&j->device);
 }
 
-int volume_open(char **mapper, const struct volume_rules *rules, const struct volume_spec *spec,
+int volume_open(struct volume_opened *out, const struct volume_rules *rules, const struct volume_spec *spec,
 		const struct secret *key, struct deadline d, const struct volume_progress *progress,
 		struct err *e)
 {
@@ -365,7 +303,6 @@ int volume_open(char **mapper, const struct volume_rules *rules, const struct vo
 							.until = d,
 							.progress = progress,
 							.device = DEVICE_NONE };
-	cleanup_records struct records all = { 0 };
 	cleanup_close int lock = -1;
 	cleanup_free char *name = NULL;
 	int r = read_spec(&j, e);
@@ -374,12 +311,8 @@ int volume_open(char **mapper, const struct volume_rules *rules, const struct vo
 		memcpy(j.record.mapper, spec->mapper, strlen(spec->mapper) + 1);
 	else if (r == 0)
 		r = random_name(j.record.mapper, e);
-	if (r < 0)
-		return r;
-	lock = enter(&all, rules, d, e);
-	if (lock < 0)
-		return lock;
-	r = device_open(&j.device, rules, spec, e);
+	if (r == 0)
+		r = device_open(&j.device, rules, spec, e);
 	if (r < 0)
 		return r;
 	memcpy(j.record.device, j.device.path, sizeof j.record.device);
@@ -389,95 +322,14 @@ int volume_open(char **mapper, const struct volume_rules *rules, const struct vo
 	name = malloc(VOLUME_MAPPER_MAX + 1);
 	if (!name)
 		return err_set(e, ERR_NOMEM, "no memory for a name");
-	r = open_locked(&j, &all, e);
+	(void)!undo_due(rules, deadline_in(0), NULL);
+	lock = lock_take(rules->state_dir, lock_of_device(j.device.major, j.device.minor), d, e);
+	if (lock < 0)
+		return lock;
+	r = open_held(&j, e);
 	if (r < 0)
 		return r;
 	memcpy(name, j.record.mapper, VOLUME_MAPPER_MAX + 1);
-	*mapper = take(name);
+	*out = (struct volume_opened){ .mapper = take(name), .untagged = key && !j.record.tagged };
 	return 0;
-}
-
-/* --- closing, listing ----------------------------------------------------------------------- */
-
-int volume_close(const struct volume_rules *rules, const char *mapper, struct err *e)
-{
-	cleanup_records struct records all = { 0 };
-	cleanup_close int lock = -1;
-
-	if (!record_name_ok(mapper))
-		return err_code(e, CODE_VOLUME_MAPPER_NAME, "mapper name \"%.127s\"", mapper);
-	lock = enter(&all, rules, deadline_in(CLOSE_MS), e);
-	if (lock < 0)
-		return lock;
-	for (size_t i = 0; i < all.n; i++)
-		if (strcmp(all.p[i].mapper, mapper) == 0)
-			return undo(rules, &all.p[i], e);
-	if (dm_exists(mapper))
-		return err_code(e, CODE_VOLUME_UNKNOWN, "%s was not opened by vouchsafe", mapper);
-	return 0;
-}
-
-int volume_close_all(const struct volume_rules *rules, struct err *e)
-{
-	cleanup_records struct records all = { 0 };
-	cleanup_close int lock = enter(&all, rules, deadline_in(CLOSE_MS), e);
-	int first = 0;
-
-	if (lock < 0)
-		return lock;
-	for (size_t i = all.n; i-- > 0;) {
-		int r = undo(rules, &all.p[i], first == 0 ? e : NULL);
-
-		if (first == 0)
-			first = r;
-	}
-	return first;
-}
-
-static const struct record *half_done(const struct records *all)
-{
-	for (size_t i = 0; i < all->n; i++)
-		if (!all->p[i].open)
-			return &all->p[i];
-	return NULL;
-}
-
-bool volume_half_done(const struct volume_rules *rules)
-{
-	cleanup_records struct records all = { 0 };
-
-	return records_load(&all, rules->state_dir, NULL) == 0 && half_done(&all);
-}
-
-int volume_recover(const struct volume_rules *rules, struct err *e)
-{
-	cleanup_records struct records all = { 0 };
-	cleanup_close int lock = enter(&all, rules, deadline_in(CLOSE_MS), e);
-	const struct record *left;
-
-	if (lock < 0)
-		return lock;
-	left = half_done(&all);
-	return left ? err_code(e, CODE_VOLUME_BUSY, "%s: what an interrupted call left is in use", left->device) : 0;
-}
-
-int volume_list(struct buf *json, const struct volume_rules *rules, struct err *e)
-{
-	cleanup_records struct records all = { 0 };
-	int r = records_load(&all, rules->state_dir, e);
-	bool any = false;
-
-	if (r < 0)
-		return r;
-	buf_puts(json, "[");
-	for (size_t i = 0; i < all.n; i++) {
-		/* One that another hand closed is not open, whatever its record says. */
-		if (!all.p[i].open || !dm_exists(all.p[i].mapper))
-			continue;
-		buf_puts(json, any ? "," : "");
-		record_show(json, &all.p[i]);
-		any = true;
-	}
-	buf_puts(json, "]");
-	return buf_check(json, "the list of volumes", e);
 }

@@ -44,6 +44,13 @@ struct volume_spec {
 	bool keyed;       /* false: a random key that nobody ever sees; the volume dies with the boot */
 };
 
+/* Which keyed volumes must carry our tag in their header. */
+enum volume_tags {
+	VOLUME_TAGS_OWN,  /* those that were made here, which their volume key tells (luks_auth.h) */
+	VOLUME_TAGS_ALL,  /* all: none that another program made */
+	VOLUME_TAGS_NONE, /* none: a tag that is there must be right */
+};
+
 /*
  * Measured rules of mountd: what it may touch.
  *
@@ -51,8 +58,8 @@ struct volume_spec {
  *                 "/dev/disk/by-id/data". The caller's path, which has no "..", or what it leads to
  *                 (with major, minor: /dev/DEVNAME) must match. n 0: any block device below /dev
  * mount_prefixes  folders, whole path components: a mount point is one of them or below. n 0: any
- * state_dir       memory-backed folder, made when missing: a record a volume, and the lock
- * tagged_only     refuse keyed volumes whose header carries no tag of ours (made by cryptsetup)
+ * state_dir       memory-backed folder, made when missing: a record a volume, and the locks
+ * tags            see above; a volume that fails is refused: volume.header-auth
  */
 struct volume_rules {
 	const char *const *devices;
@@ -60,7 +67,7 @@ struct volume_rules {
 	const char *const *mount_prefixes;
 	size_t n_mount_prefixes;
 	const char *state_dir;
-	bool tagged_only;
+	enum volume_tags tags;
 };
 
 /* Told now and then about long work. done and total in bytes; total 0: unknown. */
@@ -73,15 +80,20 @@ struct volume_progress {
  * Carry out a spec. On failure everything that it did is undone: nothing stays mapped, mounted or
  * linked, and a device that held anything that the caller did not declare empty is unharmed.
  * A spec that is carried out already (same device, mount point and kind, and the key fits)
- * succeeds again. Calls of several processes wait for each other; what one that was killed left
- * half done is undone by the next call.
+ * succeeds again. Calls for one device wait for each other, those for different ones do not; what
+ * one that was killed left half done is undone by the next call.
  *
- * key     of a keyed volume, 1..VOLUME_KEY_MAX bytes as they are; NULL for a keyless one
- * mapper  out: the name under /dev/mapper, malloc'd
+ * key  of a keyed volume, 1..VOLUME_KEY_MAX bytes as they are; NULL for a keyless one
+ * out  set on success only
  *
  * Errors: volume.* of the catalogue.
  */
-int volume_open(char **mapper, const struct volume_rules *rules, const struct volume_spec *spec,
+struct volume_opened {
+	char *mapper;  /* the name under /dev/mapper, malloc'd: the caller's */
+	bool untagged; /* keyed, and its header has no tag of ours: only its form was judged */
+};
+
+int volume_open(struct volume_opened *out, const struct volume_rules *rules, const struct volume_spec *spec,
 		const struct secret *key, struct deadline d, const struct volume_progress *progress,
 		struct err *e) MUST_CHECK;
 
@@ -101,14 +113,15 @@ int volume_close_all(const struct volume_rules *rules, struct err *e) MUST_CHECK
 bool volume_half_done(const struct volume_rules *rules);
 
 /*
- * Undo what killed processes left half done, as volume_open() and the closing ones do first.
- * Errors: volume.busy (a call is at work, or what was left is in use), volume.state.
+ * Undo what killed processes left half done, as volume_open() and volume_close() do first, and forget
+ * what another hand closed. Returns how many volumes that were.
+ * Errors: volume.busy (what was left is in use), volume.state.
  */
 int volume_recover(const struct volume_rules *rules, struct err *e) MUST_CHECK;
 
 /*
  * Append a JSON array of the volumes that are open: [{"mapper","device","mountPoint","target",
- * "filesystem","integrity","keyed"}]. Errors: volume.*, ERR_NOMEM.
+ * "filesystem","integrity","keyed","headerTag"}]. Errors: volume.*, ERR_NOMEM.
  */
 int volume_list(struct buf *json, const struct volume_rules *rules, struct err *e) MUST_CHECK;
 

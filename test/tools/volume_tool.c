@@ -86,7 +86,7 @@ static void one(struct args *a, const char *arg)
 	else if (starts(arg, "prefix", &v) && a->rules.n_mount_prefixes < 8)
 		a->prefixes[a->rules.n_mount_prefixes++] = v;
 	else if (starts(arg, "tagged", &v))
-		a->rules.tagged_only = strcmp(v, "1") == 0;
+		a->rules.tags = strcmp(v, "1") == 0 ? VOLUME_TAGS_ALL : VOLUME_TAGS_NONE;
 	else if (starts(arg, "deadline", &v))
 		a->deadline_ms = strtol(v, NULL, 10);
 	else {
@@ -122,8 +122,8 @@ static void told(void *ctx, const char *step, uint64_t done, uint64_t total)
 static int header(const struct args *a, const char *verb, const struct secret *key, struct err *e)
 {
 	cleanup_device struct device d = DEVICE_NONE;
-	cleanup_close int image = -1;
-	cleanup_luks struct luks *l = NULL;
+	cleanup_header struct header h = HEADER_NONE;
+	struct deadline until = deadline_in(60000);
 	enum device_state state;
 	int r = device_open(&d, &a->rules, &a->spec, e);
 
@@ -135,11 +135,10 @@ static int header(const struct args *a, const char *verb, const struct secret *k
 		return r;
 	printf("%s\n", state == STATE_EMPTY ? "empty" : state == STATE_LUKS ? "luks" : "interrupted");
 	if (strcmp(verb, "write-header") == 0 && state != STATE_LUKS) {
-		r = format_begin(&l, &image, &d, &a->spec, key, deadline_in(60000), e);
-		return r < 0 ? r : format_finish(&d, image, a->spec.integrity, e);
+		r = format_begin(&h, &d, &a->spec, key, until, e);
+		return r < 0 ? r : format_finish(&d, &h, a->spec.integrity, e);
 	}
-	r = format_load(&l, &image, &d, &a->rules, &a->spec, key, e);
-	return r < 0 ? r : luks_activate(l, NULL, key, false, e);
+	return format_load(&h, &d, &a->rules, &a->spec, key, until, e);
 }
 
 static int run(const char *verb, struct args *a, struct err *e)
@@ -147,7 +146,7 @@ static int run(const char *verb, struct args *a, struct err *e)
 	const struct volume_progress progress = { .tell = told };
 	cleanup_secret struct secret key = { 0 };
 	cleanup_buf struct buf json = BUF_MAX(1 << 20);
-	cleanup_free char *mapper = NULL;
+	struct volume_opened opened = { 0 };
 	int r = 0;
 
 	if (a->key)
@@ -156,10 +155,11 @@ static int run(const char *verb, struct args *a, struct err *e)
 		return r;
 	a->spec.keyed = a->key != NULL;
 	if (strcmp(verb, "open") == 0) {
-		r = volume_open(&mapper, &a->rules, &a->spec, a->key ? &key : NULL, deadline_in(a->deadline_ms),
+		r = volume_open(&opened, &a->rules, &a->spec, a->key ? &key : NULL, deadline_in(a->deadline_ms),
 				&progress, e);
 		if (r == 0)
-			printf("%s\n", mapper);
+			printf("%s%s\n", opened.mapper, opened.untagged ? " untagged" : "");
+		free(opened.mapper);
 	} else if (strcmp(verb, "close") == 0) {
 		r = volume_close(&a->rules, a->mapper ? a->mapper : "", e);
 	} else if (strcmp(verb, "close-all") == 0) {

@@ -4,6 +4,7 @@ device mapper in this kernel (containers, CI) a volume comes as far as its mappi
 its name, and everything is undone. With one, it is mounted. Dm-crypt for sure: test/vm/."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import random
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -21,6 +23,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from world import Cases, Skip, World, can_mount, wait_for  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "volumes"))
+import luks2  # noqa: E402
 import packets as p  # noqa: E402
 from packets import ttrpc  # noqa: E402
 
@@ -67,8 +71,7 @@ class Box:
             if q.poll() is not None:
                 raise RuntimeError(f"mountd ended with {q.returncode}: " + self.w.log("mountd"))
             with contextlib.suppress(OSError):
-                p.connect(self.socket).close()
-                return True
+                return p.send(self.socket, p.head(p.LIST))[0] == p.LISTING
             return False
 
         wait_for("mountd", listens)
@@ -140,6 +143,16 @@ def by_cryptsetup(box):
     return d
 
 
+def made_here(box, size=64 * MIB):
+    """A disk with a header of ours for the key default/vol/key, as a volume that is closed has it."""
+    d = box.disk(size)
+    key = box.w.tmp / "made-here"
+    key.write_bytes(b"k" * 32)
+    subprocess.run([BUILD / "tools/volume_tool", "write-header", f"device={d.dev}", f"key={key}"], check=True,
+                   stdout=subprocess.DEVNULL)
+    return d
+
+
 def usual(disk, **more):
     o = {"devicePath": disk if isinstance(disk, str) else disk.dev, "sourceType": "empty", "targetType": "fileSystem",
          "encryptionType": "luks2"}
@@ -147,7 +160,7 @@ def usual(disk, **more):
     return o
 
 
-def opened_or_no_mapper(box, options, at=None):
+def opened_or_no_mapper(box, options, at=None, left=True):
     """Mounted, seen and closed again; or, without device mapper, named."""
     if not has_mapper():
         box.refused("volume.kernel", options, at)
@@ -156,7 +169,8 @@ def opened_or_no_mapper(box, options, at=None):
         rows = json.loads(box.w.vouchsafe("volume", "list", "--json", check=True).stdout)
         assert len(rows) == 1, rows
         box.w.vouchsafe("volume", "close", rows[0]["mapper"], check=True)
-    box.nothing_left()
+    if left:
+        box.nothing_left()
 
 
 # --- volumes -------------------------------------------------------------------------------------
@@ -200,10 +214,10 @@ def cloud_volume__as_the_forwarder_calls_it(box):
         opened_or_no_mapper(box, dict(o, sourceType="encrypted"))
     made_elsewhere = dict(o, devicePath=by_cryptsetup(box).dev, sourceType="encrypted")
     if has_mapper():
-        box.refused("volume.filesystem", made_elsewhere)
-        box.refused("volume.wrong-key", dict(made_elsewhere, key="kbs:///default/vol/short"))
+        box.refused("volume.mount", made_elsewhere)
     else:
         box.refused("volume.kernel", made_elsewhere)
+    box.refused("volume.wrong-key", dict(made_elsewhere, key="kbs:///default/vol/short"))
     box.nothing_left()
 
 
@@ -222,13 +236,22 @@ def bad_input__has_its_code_and_harms_nothing(box):
     shm = pathlib.Path("/dev/shm") / f"vouchsafe-test-{os.getpid()}"
     shm.write_bytes(b"k" * 32)
     shm.chmod(0o600)
-    digests = {d: d.digest() for d in (disk, fs, small)}
+    keyed, foreign = made_here(box), by_cryptsetup(box)
+    stripped = made_here(box)
+    luks2.change(stripped.dev, luks2.at("tokens", {}))
+    digests = {d: d.digest() for d in (disk, fs, small, keyed, foreign, stripped)}
     rows = [
         ("volume.option", usual(disk, sourceType=None)),
         ("volume.option", usual(disk, dataIntegrity="True")),
         ("volume.option", usual(disk, filesystemType="ext3")),
         ("volume.option", usual(disk, targetType="file")),
         ("volume.option", usual("vdb")),
+        ("volume.option", usual(disk, devicePath=None)),
+        ("volume.option", usual(disk, deviceId="vdb")),
+        ("volume.option", usual(disk, sourceType="Empty")),
+        ("volume.option", usual(disk, encryptionType="luks1")),
+        ("volume.option", usual(disk, mapperName="")),
+        ("volume.option", usual(disk, mkfsOpts="-q " * 65)),
         ("volume.zfs-unsupported", usual(disk, encryptionType="zfs")),
         ("volume.key-scheme", usual(disk, key="0123456789abcdef")),
         ("volume.key-file", usual(disk, key=f"file://{on_disk}")),
@@ -248,6 +271,17 @@ def bad_input__has_its_code_and_harms_nothing(box):
         ("volume.no-header", usual(disk, sourceType="encrypted", key="kbs:///default/vol/key")),
         ("volume.no-header", usual(fs, sourceType="encrypted", key="kbs:///default/vol/key")),
         ("volume.too-small", usual(small, key="kbs:///default/vol/key")),
+        ("volume.too-small", usual(small)),
+        ("volume.too-small", usual(disk, filesystemType="xfs")),
+        ("volume.wrong-key", usual(keyed, key="kbs:///default/vol/short")),
+        ("volume.wrong-key", usual(keyed, sourceType="encrypted", key="kbs:///default/vol/short")),
+        ("volume.wrong-key", usual(foreign, sourceType="encrypted", key="kbs:///default/vol/short")),
+        ("volume.key", usual(keyed, sourceType="encrypted")),
+        ("volume.not-empty", usual(keyed)),
+        ("volume.header-auth", usual(stripped, key="kbs:///default/vol/key")),
+        ("volume.header-auth", usual(stripped, sourceType="encrypted", key="kbs:///default/vol/key")),
+        ("volume.header-integrity", usual(keyed, dataIntegrity="true", key="kbs:///default/vol/key")),
+        ("volume.filesystem", usual(keyed, filesystemType="xfs", key="kbs:///default/vol/key")),
         ("volume.mapper-name", usual(disk, mapperName="../control")),
         ("volume.mkfs-options", usual(disk, mkfsOpts="-d /etc")),
     ]
@@ -277,16 +311,88 @@ def bad_input__has_its_code_and_harms_nothing(box):
     assert "0123456789abcdef" not in w.log("vouchsafed") + w.log("mountd")
 
 
+def headers_that_the_host_changed__refused_by_name_and_unharmed(box):
+    """Each of the list of the group `volumes`, asked for as kata-agent and the forwarder do."""
+    for make, source in ((made_here, "encrypted"), (by_cryptsetup, "empty")):
+        d = make(box)
+        good = d.file.read_bytes()[:2 * luks2.COPY]
+        for code, change in luks2.HOSTILE:
+            luks2.change(d.dev, change)
+            subprocess.run(["blockdev", "--flushbufs", d.dev], check=True)
+            before = d.digest()
+            box.refused(code, usual(d, sourceType=source, key="kbs:///default/vol/key"))
+            assert d.digest() == before, (code, "the disk was changed")
+            with open(d.dev, "r+b") as f:
+                f.write(good)
+    box.nothing_left()
+
+
 def busy_device__is_refused_by_name(box):
     d = box.disk()
     subprocess.run(["mkfs.ext4", "-q", "-F", d.dev], check=True)
     at = box.w.tmp / "busy"
     at.mkdir()
-    subprocess.run(["mount", d.dev, at], check=True)
+    subprocess.run(["mount", "-o", "ro", d.dev, at], check=True)
+    link = pathlib.Path(f"/dev/vouchsafe-test-{os.getpid()}")
+    link.symlink_to(d.dev)
+    major, minor = p.number_of(d.dev)
     try:
+        before = d.digest()
         box.refused("volume.busy", usual(d))
+        box.refused("volume.busy", usual(d, devicePath=None, deviceId=f"{major}:{minor}"))
+        box.refused("volume.busy", usual(d, key="kbs:///default/vol/key"))
+        box.refused("volume.not-allowed", usual("/dev/../" + d.dev))
+        # A link counts by where it leads to.
+        box.refused("volume.busy", usual(str(link)))
+        assert d.digest() == before
     finally:
+        link.unlink()
         subprocess.run(["umount", at], check=True)
+    box.nothing_left()
+
+
+class InWork:
+    """A volume that another process has in work, as mountd's see it: its record, and its device's lock."""
+
+    def __init__(self, box, disk, mapper, at):
+        self.state = box.w.root / "run/vouchsafe/volumes"
+        major, minor = p.number_of(disk.dev)
+        self.record = self.state / f"{mapper}.json"
+        self.lock = os.open(self.state / "lock", os.O_RDWR)
+        fcntl.fcntl(self.lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 2 + (major << 20 | minor), 1, 0))
+        self.record.write_text(json.dumps({
+            "mapper": mapper, "device": disk.dev, "mountPoint": str(at), "target": "fileSystem", "filesystem": "ext4",
+            "integrity": False, "keyed": False, "major": major, "minor": minor, "open": False, "opened": 1}))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """Killed: its lock goes, its record stays."""
+        os.close(self.lock)
+
+
+def long_work_on_one_device__holds_no_other_up(box):
+    a, b = box.disk(), box.disk()
+    (box.mnt / "b").mkdir()
+    try:
+        box.refused("volume.no-header", usual(a, sourceType="encrypted", key="kbs:///default/vol/key"))
+        with InWork(box, a, "slow", box.mnt / "a"):
+            begin = time.monotonic()
+            opened_or_no_mapper(box, usual(b), box.mnt / "b", left=False)
+            box.refused("volume.busy", usual(b, mapperName="slow"), box.mnt / "b")
+            box.refused("volume.mount-point-in-use", usual(b))
+            box.refused("volume.mount-point-in-use", usual(b, key="kbs:///default/vol/key"))
+            box.refused("volume.mount-point-in-use", usual(b), box.mnt)
+            assert json.loads(box.w.vouchsafe("volume", "list", "--json", check=True).stdout) == []
+            assert time.monotonic() - begin < 20, "they waited for the other device"
+            begin = time.monotonic()
+            box.refused("volume.busy", usual(a), timeout=4)
+            assert 1 < time.monotonic() - begin < 4, "the same device is waited for, until the deadline"
+    finally:
+        (box.mnt / "b").rmdir()
+    # What the dead one left stands in nobody's way.
+    opened_or_no_mapper(box, usual(b, mapperName="slow"))
 
 
 def failures__are_counted_and_logged_once(box):
@@ -591,14 +697,20 @@ def rules__without_a_file__loop_devices_and_other_places_are_refused():
         assert d.digest() == before
 
 
-def rules__tagged_only__refuses_what_cryptsetup_made():
-    with Box() as box:
-        box.rules(f'[volumes]\ndevices = ["/dev/loop*"]\nmount_prefixes = ["{box.mnt}"]\ntagged_only = true\n')
-        box.up()
-        d = by_cryptsetup(box)
-        before = d.digest()
-        box.refused("volume.header-auth", usual(d, sourceType="encrypted", key="kbs:///default/vol/key"))
-        assert d.digest() == before
+def rules__tagged_only__all_or_none():
+    for word, code in (("true", "volume.header-auth"), ("false", "volume.kernel")):
+        with Box() as box:
+            box.rules(f'[volumes]\ndevices = ["/dev/loop*"]\nmount_prefixes = ["{box.mnt}"]\ntagged_only = {word}\n')
+            box.up()
+            stripped = made_here(box)
+            luks2.change(stripped.dev, luks2.at("tokens", {}))
+            for d in (by_cryptsetup(box), stripped):
+                before = d.digest()
+                if code == "volume.kernel" and has_mapper():
+                    code = "volume.mount"  # the mapping holds nothing
+                box.refused(code, usual(d, sourceType="encrypted", key="kbs:///default/vol/key"))
+                assert d.digest() == before
+            box.nothing_left()
 
 
 def normal_build__unmeasured_rules__keep_it_from_starting():
@@ -678,7 +790,9 @@ def main():
             trusted_store__as_kata_agent_calls_it,
             cloud_volume__as_the_forwarder_calls_it,
             bad_input__has_its_code_and_harms_nothing,
+            headers_that_the_host_changed__refused_by_name_and_unharmed,
             busy_device__is_refused_by_name,
+            long_work_on_one_device__holds_no_other_up,
             failures__are_counted_and_logged_once,
             wrong_uid__may_do_nothing,
             socket__mode__keeps_others_out,
@@ -702,7 +816,7 @@ def main():
         idle__it_ends_and_a_request_meanwhile_is_not_lost,
         rules__bad_files__keep_it_from_starting,
         rules__without_a_file__loop_devices_and_other_places_are_refused,
-        rules__tagged_only__refuses_what_cryptsetup_made,
+        rules__tagged_only__all_or_none,
         normal_build__unmeasured_rules__keep_it_from_starting,
         normal_build__root_option__is_unknown,
         native_kata__data_hub_starts_its_own_on_a_pair,

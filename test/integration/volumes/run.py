@@ -18,6 +18,7 @@ HERE = pathlib.Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parents[1]))
 sys.path.insert(0, str(HERE.parent))
 import luks2  # noqa: E402
+from luks2 import HOSTILE, at  # noqa: E402
 from world import Cases, Skip  # noqa: E402
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
@@ -148,50 +149,6 @@ def made_here__then_changed_by_cryptsetup__refused():
     refused("volume.header-auth", "check-header", dev)
 
 
-def at(*path):
-    """Set the member at a path of the metadata: at("segments", "0", "encryption", value)."""
-
-    def fn(meta):
-        for name in path[:-2]:
-            meta = meta[name]
-        if path[-1] is None:
-            del meta[path[-2]]
-        else:
-            meta[path[-2]] = path[-1]
-
-    return fn
-
-
-ARGON = {"type": "argon2id", "time": 4, "memory": 4194304, "cpus": 4, "salt": "AAAAAAAAAAAAAAAAAAAAAA=="}
-HOSTILE = (
-    ("volume.header-null-cipher", at("segments", "0", "encryption", "cipher_null-ecb")),
-    ("volume.header-null-cipher", at("keyslots", "0", "area", "encryption", "cipher_null-ecb")),
-    ("volume.header-cipher", at("segments", "0", "encryption", "aes-ecb")),
-    ("volume.header-cipher", at("segments", "0", "encryption", "twofish-xts-plain64")),
-    ("volume.header-cipher", at("keyslots", "0", "area", "encryption", "aes-cbc-plain")),
-    ("volume.header-segment", at("segments", "0", "offset", "0")),
-    ("volume.header-segment", at("segments", "0", "size", "1048576")),
-    ("volume.header-segment", at("segments", "0", "iv_tweak", "1")),
-    ("volume.header-segment", at("segments", "0", "type", "linear")),
-    ("volume.header-segment", at("segments", "1", {"type": "linear", "offset": "16777216", "size": "dynamic"})),
-    ("volume.header-segment", at("segments", "0", "flags", ["backup-previous"])),
-    ("volume.header-integrity", at("segments", "0", "integrity",
-                                   {"type": "none", "journal_encryption": "none", "journal_integrity": "none"})),
-    ("volume.header-keyslot", at("keyslots", "0", "type", "reencrypt")),
-    ("volume.header-keyslot", at("keyslots", "0", "key_size", 32)),
-    ("volume.header-keyslot", at("keyslots", "0", "af", "stripes", 1)),
-    ("volume.header-keyslot", at("keyslots", "0", "area", "offset", "16384")),
-    ("volume.header-keyslot", at("digests", "0", "keyslots", [])),
-    ("volume.header-keyslot", at("digests", "0", "iterations", 1)),
-    ("volume.header-cost", at("keyslots", "0", "kdf", "iterations", 2147483647)),
-    ("volume.header-cost", at("digests", "0", "iterations", 2147483647)),
-    ("volume.header-cost", at("keyslots", "0", "kdf", ARGON)),
-    ("volume.header", at("config", "requirements", {"mandatory": ["online-reencrypt-v2"]})),
-    ("volume.header", at("config", "flags", ["allow-discards"])),
-    ("volume.header", at("tokens", "1", {"type": "luks2-keyring", "keyslots": ["0"], "key_description": "x"})),
-)
-
-
 def hostile_headers__made_here_or_by_cryptsetup__refused_by_name():
     own, foreign = loop(33 * MIB), loop(33 * MIB)
     ok(tool("write-header", own))
@@ -228,12 +185,22 @@ def own_header__within_the_form_but_altered__refused_by_the_tag():
     refused("volume.header-auth", "check-header", dev)
 
 
-def own_header__without_its_token__only_where_no_tag_is_wanted():
-    dev = loop()
-    ok(tool("write-header", dev))
-    luks2.change(dev, at("tokens", {}))
-    ok(tool("check-header", dev))
-    refused("volume.header-auth", "check-header", dev, tagged=1)
+def own_header__without_its_token__refused_unless_the_rules_want_no_tag():
+    for kw in ({}, {"key": SHORT}):
+        dev = loop()
+        ok(tool("write-header", dev, **kw))
+        luks2.change(dev, at("tokens", {}))
+        # cryptsetup(8) sees nothing wrong with it: what tells is the volume key.
+        cryptsetup_opens(dev, kw.get("key", FULL))
+        refused("volume.header-auth", "check-header", dev, words="was taken away", **kw)
+        refused("volume.header-auth", "check-header", dev, source="encrypted", words="was taken away", **kw)
+        refused("volume.header-auth", "check-header", dev, tagged=1, **kw)
+        ok(tool("check-header", dev, tagged=0, **kw))
+    # Nor does another keyslot, or another key for it, take the mark away.
+    run("cryptsetup", "luksAddKey", "--key-file", SHORT, "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", dev,
+        OTHER)
+    refused("volume.header-auth", "check-header", dev, key=OTHER, words="was taken away")
+    ok(tool("check-header", dev, tagged=0, key=OTHER))
 
 
 def file_system__another_than_made__refused():

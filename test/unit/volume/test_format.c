@@ -1,55 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mounts/volume/format.h"
-#include "test/test.h"
+#include "test/unit/volume/loop.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/loop.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
-/* On a loop device over memory; skipped where there are none. Device mapper is not needed. */
-#define SIZE (33u << 20)
-
-static int backing = -1;
-static char loop_path[32];
 static const struct volume_rules any = { 0 };
-
-static void detach(void)
-{
-	int fd = open(loop_path, O_RDONLY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		(void)ioctl(fd, LOOP_CLR_FD, 0);
-		(void)close(fd);
-	}
-}
+static struct loop disk;
 
 static void attach(void)
 {
-	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), fd = -1;
-
-	if (control < 0)
-		test_skip("no loop devices for this user");
-	backing = memfd_create("disk", MFD_CLOEXEC);
-	CHECK(backing >= 0 && ftruncate(backing, SIZE) == 0);
-	for (int tries = 0; tries < 20; tries++) {
-		int n = ioctl(control, LOOP_CTL_GET_FREE);
-
-		CHECK(n >= 0);
-		(void)snprintf(loop_path, sizeof loop_path, "/dev/loop%d", n);
-		fd = open(loop_path, O_RDWR | O_CLOEXEC);
-		if (fd < 0)
-			test_skip("a loop device cannot be opened");
-		if (ioctl(fd, LOOP_SET_FD, backing) == 0)
-			break;
-		CHECK(errno == EBUSY);
-		CHECK(close(fd) == 0);
-		fd = -1;
-	}
-	CHECK(fd >= 0);
-	CHECK(close(fd) == 0 && close(control) == 0);
-	(void)atexit(detach);
+	disk = loop_attach();
 }
 
 static void key_of(struct secret *s, const char *text)
@@ -61,20 +21,25 @@ static void key_of(struct secret *s, const char *text)
 
 static struct volume_spec spec(void)
 {
-	return (struct volume_spec){ .device = loop_path, .target = VOLUME_DEVICE, .keyed = true };
+	return (struct volume_spec){ .device = disk.path, .target = VOLUME_DEVICE, .keyed = true };
 }
 
 /* A whole volume on the device, as far as that goes without a mapping. */
 static void make(const struct device *d, const struct secret *key)
 {
-	cleanup_close int image = -1;
-	cleanup_luks struct luks *l = NULL;
+	cleanup_header struct header h = HEADER_NONE;
 	const struct volume_spec s = spec();
 	struct err e = { 0 };
 
-	if (format_begin(&l, &image, d, &s, key, deadline_in(30000), &e) < 0 ||
-	    format_finish(d, image, false, &e) < 0)
+	if (format_begin(&h, d, &s, key, deadline_in(30000), &e) < 0 || format_finish(d, &h, false, &e) < 0)
 		test_fail(__FILE__, __LINE__, "%s", e.msg);
+}
+
+static int load(struct header *h, const struct device *d, const struct secret *key, struct err *e)
+{
+	const struct volume_spec s = spec();
+
+	return format_load(h, d, &any, &s, key, deadline_in(30000), e);
 }
 
 TEST(format__made__loads_with_its_key_only)
@@ -95,16 +60,18 @@ TEST(format__made__loads_with_its_key_only)
 	CHECK_INT(format_judge(&state, &d, &s, &key, &e), 0);
 	CHECK_INT(state, STATE_LUKS);
 	for (int i = 0; i < 2; i++) {
-		cleanup_close int image = -1;
-		cleanup_luks struct luks *l = NULL;
+		cleanup_header struct header h = HEADER_NONE;
+		bool marked = false;
 
 		if (i == 0) {
-			CHECK_INT(format_load(&l, &image, &d, &any, &s, &key, &e), 0);
-			CHECK_INT(luks_activate(l, NULL, &key, false, &e), 0);
-			CHECK_ERR(luks_activate(l, NULL, &wrong, false, &e), ERR_VERIFY, e, "no keyslot");
+			CHECK_INT(load(&h, &d, &key, &e), 0);
+			CHECK(h.tagged);
+			CHECK_INT(luks_unlock(h.luks, &key, &marked, &e), 0);
+			CHECK(marked);
+			CHECK_ERR(luks_unlock(h.luks, &wrong, &marked, &e), ERR_VERIFY, e, "no keyslot");
 		} else {
-			CHECK_ERR(format_load(&l, &image, &d, &any, &s, &wrong, &e), ERR_VERIFY, e, "another key");
-			CHECK(l == NULL && image == -1);
+			CHECK_ERR(load(&h, &d, &wrong, &e), ERR_VERIFY, e, "another key");
+			CHECK(h.luks == NULL && h.image == -1);
 		}
 	}
 }
@@ -115,18 +82,18 @@ TEST(format_load__disk_changed_after_the_check__no_matter)
 	static const uint8_t junk[1 << 20] = { 'L', 'U', 'K', 'S', 0xba, 0xbe, 0, 2 };
 	cleanup_secret struct secret key = { 0 };
 	cleanup_device struct device d = DEVICE_NONE;
-	cleanup_close int image = -1;
-	cleanup_luks struct luks *l = NULL;
+	cleanup_header struct header h = HEADER_NONE;
 	const struct volume_spec s = spec();
+	bool marked = false;
 	struct err e = { 0 };
 
 	attach();
 	key_of(&key, "0123456789abcdef0123456789abcdef");
 	CHECK_INT(device_open(&d, &any, &s, &e), 0);
 	make(&d, &key);
-	CHECK_INT(format_load(&l, &image, &d, &any, &s, &key, &e), 0);
+	CHECK_INT(load(&h, &d, &key, &e), 0);
 	CHECK_INT(device_write(&d, 0, (struct view){ junk, sizeof junk }, &e), 0);
-	CHECK_INT(luks_activate(l, NULL, &key, false, &e), 0);
+	CHECK_INT(luks_unlock(h.luks, &key, &marked, &e), 0);
 }
 
 /* What interrupted formatting leaves belongs to its key, and is no volume. */
@@ -134,8 +101,7 @@ TEST(format_judge__interrupted__this_key_goes_on)
 {
 	cleanup_secret struct secret key = { 0 }, wrong = { 0 };
 	cleanup_device struct device d = DEVICE_NONE;
-	cleanup_close int image = -1;
-	cleanup_luks struct luks *l = NULL;
+	cleanup_header struct header h = HEADER_NONE;
 	struct volume_spec s = spec();
 	enum device_state state = STATE_EMPTY;
 	struct err e = { 0 };
@@ -144,7 +110,7 @@ TEST(format_judge__interrupted__this_key_goes_on)
 	key_of(&key, "0123456789abcdef0123456789abcdef");
 	key_of(&wrong, "another key that has its 32 bytes");
 	CHECK_INT(device_open(&d, &any, &s, &e), 0);
-	CHECK_INT(format_begin(&l, &image, &d, &s, &key, deadline_in(30000), &e), 0);
+	CHECK_INT(format_begin(&h, &d, &s, &key, deadline_in(30000), &e), 0);
 	CHECK_INT(format_judge(&state, &d, &s, &key, &e), 0);
 	CHECK_INT(state, STATE_INTERRUPTED);
 	CHECK_ERR(format_judge(&state, &d, &s, &wrong, &e), ERR_VERIFY, e, "another key");
@@ -164,17 +130,17 @@ TEST(format__made__neither_key_on_the_device)
 	cleanup_secret struct secret key = { 0 };
 	cleanup_device struct device d = DEVICE_NONE;
 	const struct volume_spec s = spec();
-	uint8_t *disk;
+	uint8_t *bytes;
 	struct err e = { 0 };
 
 	attach();
 	key_of(&key, text);
 	CHECK_INT(device_open(&d, &any, &s, &e), 0);
 	make(&d, &key);
-	disk = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, backing, 0);
-	CHECK(disk != MAP_FAILED);
-	CHECK(memmem(disk, SIZE, text, 8) == NULL);
-	CHECK(munmap(disk, SIZE) == 0);
+	bytes = mmap(NULL, LOOP_SIZE, PROT_READ, MAP_SHARED, disk.backing, 0);
+	CHECK(bytes != MAP_FAILED);
+	CHECK(memmem(bytes, LOOP_SIZE, text, 8) == NULL);
+	CHECK(munmap(bytes, LOOP_SIZE) == 0);
 }
 
 TEST(device_allowed__rules__exact_or_prefix)

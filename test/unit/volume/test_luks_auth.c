@@ -175,3 +175,27 @@ TEST(luks_intent__made_and_checked__only_this_key_and_device)
 		CHECK(luks_intent_check(bad, 1 << 30, &key, NULL) < 0);
 	}
 }
+
+TEST(luks_mark__made__found_and_gone_with_one_bit)
+{
+	uint8_t key[LUKS_MARKED + 32];
+	struct err e = { 0 };
+	bool marked = true;
+
+	CHECK_INT(random_bytes(key, sizeof key, &e), 0);
+	CHECK_INT(luks_mark_find(&marked, key, &e), 0);
+	CHECK(!marked);
+	CHECK_INT(luks_mark_make(key, &e), 0);
+	CHECK_INT(luks_mark_find(&marked, key, &e), 0);
+	CHECK(marked);
+	/* The integrity's key behind it has no part in it. */
+	key[LUKS_MARKED] ^= 1;
+	CHECK_INT(luks_mark_find(&marked, key, &e), 0);
+	CHECK(marked);
+	for (size_t i = 0; i < LUKS_MARKED; i += 7) {
+		key[i] ^= 0x80;
+		CHECK_INT(luks_mark_find(&marked, key, &e), 0);
+		CHECK(!marked);
+		key[i] ^= 0x80;
+	}
+}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mounts/volume/dm.h"
+#include "mounts/volume/lock.h"
 #include "mounts/volume/place.h"
 #include "mounts/volume/record.h"
 #include "test/unit/mounts/tmpdir.h"
@@ -122,7 +123,7 @@ TEST(record__written__read_again_oldest_first)
 	in_tmpdir(path, "state");
 	CHECK_INT(records_load(&all, path, &e), 0);
 	CHECK_INT(all.n, 0);
-	CHECK(close(records_lock(path, deadline_in(1000), &e)) == 0);
+	CHECK(close(lock_take(path, LOCK_TABLE, deadline_in(1000), &e)) == 0);
 	CHECK_INT(record_put(path, &r, &e), 0);
 	r.open = r.keyed = true;
 	r.opened_ms = 3;
@@ -223,21 +224,6 @@ TEST(record__malformed_or_renamed__refused)
 	CHECK_INT(e.code, CODE_VOLUME_STATE);
 	tmpdir_put(dir, "x.json", "not json");
 	CHECK_INT(records_load(&all, tmpdir_path, &e), -(int)ERR_SYSTEM);
-}
-
-TEST(records_lock__held__busy_at_the_deadline)
-{
-	struct err e = { 0 };
-	int lock;
-
-	(void)tmpdir_make();
-	lock = records_lock(tmpdir_path, deadline_in(0), &e);
-	CHECK(lock >= 0);
-	CHECK_ERR(records_lock(tmpdir_path, deadline_in(50), &e), ERR_SYSTEM, e, "another volume");
-	CHECK_INT(e.code, CODE_VOLUME_BUSY);
-	CHECK(close(lock) == 0);
-	lock = records_lock(tmpdir_path, deadline_in(0), &e);
-	CHECK(lock >= 0);
 }
 
 TEST(record_name_ok__names__letters_only)
