@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/enc.h"
+#include "agent/base/environment.h"
 #include "agent/base/log.h"
 #include "agent/base/version.h"
 #include "agent/cli/cli.h"
@@ -151,7 +152,7 @@ static void warn_skipped(struct view skipped)
 
 		if (skipped.p[i] != '\n')
 			continue;
-		log_warn("user-data: file skipped", "path=%.*s why=%s", VIEW_ARG(path),
+		log_warn("user-data: file skipped", "path=\"%.*s\" why=%s", VIEW_ARG(path),
 			 config ? "only-the-initdata-may-set-it" : "not-in-the-list");
 		from = i + 1;
 	}
@@ -268,6 +269,7 @@ int initdata_provision(int argc, char **argv)
 	};
 	struct plan plan = { 0 };
 	struct guest g = { 0 };
+	struct err e;
 	int r = cli_parse(&syntax, argc, argv, NULL);
 
 	if (r >= 0)
@@ -279,6 +281,9 @@ int initdata_provision(int argc, char **argv)
 		return r;
 	/* The files are for programs of other users. */
 	(void)umask(022);
+	/* As vouchsafed, which believes no environment: this is where trust begins. */
+	if (environment_forget(&e) < 0)
+		return refuse(&g, &e);
 	r = provision(&g, &plan);
 	guest_close(&g);
 	return r;

@@ -18,14 +18,6 @@
 #define SANDBOX_REST_UID 64734
 
 /*
- * Forget the environment, but for what the service manager says (NOTIFY_SOCKET, WATCHDOG_*,
- * LISTEN_*, JOURNAL_STREAM): libraries take files and modules from it (OPENSSL_CONF,
- * OPENSSL_MODULES, SSLKEYLOGFILE, LD_*), and it is not measured. Before any other thread and
- * any crypto. Errors: ERR_NOMEM.
- */
-int sandbox_environment(struct err *e) MUST_CHECK;
-
-/*
  * No core dumps, no ptrace by equals (PR_SET_DUMPABLE 0), no new privileges.
  * Errors: ERR_SYSTEM.
  */

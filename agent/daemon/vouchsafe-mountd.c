@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/api/mountd.h"
+#include "agent/base/environment.h"
 #include "agent/base/fs.h"
 #include "agent/base/notify.h"
 #include "agent/base/version.h"
@@ -141,7 +142,7 @@ static int run(const struct options *o, const char *root, const struct listen_fd
 	struct mountd_source source = { .listen_fd = -1, .pair_fd = -1 };
 	int r;
 
-	if ((r = sandbox_environment(e)) < 0 || (r = sandbox_limits(e)) < 0 ||
+	if ((r = environment_forget(e)) < 0 || (r = sandbox_limits(e)) < 0 ||
 	    (r = mountd_rules_load(&rules, root, e)) < 0)
 		return r;
 	/* mkfs is looked for where packages put it, whatever started us. */

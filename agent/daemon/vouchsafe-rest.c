@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/api/aa_client.h"
 #include "agent/api/rest.h"
+#include "agent/base/environment.h"
 #include "agent/base/fs.h"
 #include "agent/base/notify.h"
 #include "agent/base/version.h"
@@ -212,7 +213,7 @@ static int run(const struct options *o, struct rest_config *config)
 	if (r == -ERR_USAGE)
 		return startup_refuse(syntax.name, e.msg);
 	if (r == 0 && (r = signals = startup_signals(false, &e)) >= 0 &&
-	    (r = sandbox_environment(&e)) == 0 && (r = sandbox_limits(&e)) == 0 &&
+	    (r = environment_forget(&e)) == 0 && (r = sandbox_limits(&e)) == 0 &&
 	    (r = serve(config, where, signals, &e)) == 0)
 		return STARTUP_OK;
 	log_err(LOG_LEVEL_ERROR, "cannot serve", &e);

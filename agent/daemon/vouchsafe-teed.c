@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/api/teed.h"
+#include "agent/base/environment.h"
 #include "agent/base/notify.h"
 #include "agent/base/version.h"
 #include "agent/daemon/sandbox.h"
@@ -74,7 +75,7 @@ static int serve(const struct options *o, struct err *e)
 	/* Before anything opens a descriptor. */
 	if ((r = listen_fds_take(&handed, e)) < 0 ||
 	    (r = t.listen_fd = startup_listener(&handed, "vouchsafe-teed.socket", e)) < 0 ||
-	    (r = t.signals = startup_signals(false, e)) < 0 || (r = sandbox_environment(e)) < 0)
+	    (r = t.signals = startup_signals(false, e)) < 0 || (r = environment_forget(e)) < 0)
 		return r;
 	t.local.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (t.local.root_fd < 0)

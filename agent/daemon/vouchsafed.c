@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/api/ttrpc_server.h"
+#include "agent/base/environment.h"
 #include "agent/base/fs.h"
 #include "agent/base/notify.h"
 #include "agent/base/version.h"
@@ -328,7 +329,7 @@ int main(int argc, char **argv)
 		return startup_refuse(o.name, "--root is too long");
 	(void)snprintf(guest.root, sizeof guest.root, "%s", o.given.root);
 	signals = startup_signals(false, &e);
-	if (signals < 0 || sandbox_environment(&e) < 0 || sandbox_limits(&e) < 0) {
+	if (signals < 0 || environment_forget(&e) < 0 || sandbox_limits(&e) < 0) {
 		log_err(LOG_LEVEL_ERROR, "cannot start", &e);
 		return STARTUP_SYSTEM;
 	}

@@ -293,11 +293,11 @@ def user_data__wants_what_only_initdata_may__is_named_and_ignored():
         assert r.returncode == 0, r
         check_delivered(w)
         assert r.stderr.splitlines() == [
-            "warn: user-data: file skipped path=/run/peerpod/aa.toml why=only-the-initdata-may-set-it",
-            "warn: user-data: file skipped path=/run/peerpod/cdh.toml why=only-the-initdata-may-set-it",
-            "warn: user-data: file skipped path=/run/peerpod/policy.rego why=not-in-the-list",
-            "warn: user-data: file skipped path=/root/.ssh/authorized_keys why=not-in-the-list",
-            "warn: user-data: file skipped path=/run/peerpod/../../etc/x why=not-in-the-list"], r.stderr
+            "warn: user-data: file skipped path=\"/run/peerpod/aa.toml\" why=only-the-initdata-may-set-it",
+            "warn: user-data: file skipped path=\"/run/peerpod/cdh.toml\" why=only-the-initdata-may-set-it",
+            "warn: user-data: file skipped path=\"/run/peerpod/policy.rego\" why=not-in-the-list",
+            "warn: user-data: file skipped path=\"/root/.ssh/authorized_keys\" why=not-in-the-list",
+            "warn: user-data: file skipped path=\"/run/peerpod/../../etc/x\" why=not-in-the-list"], r.stderr
         assert w.report()["skipped"][0] == "/run/peerpod/aa.toml" and len(w.report()["skipped"]) == 5
 
 

@@ -89,13 +89,14 @@ def environment__openssl_conf_and_keylog__are_not_read():
         w.provision_ak()
         w.start_trustee()
         w.keygen()
-        w.provision(w.initdata())
+        initdata = w.initdata()
         # Whoever opens it to read waits for a writer that never comes.
         conf = w.tmp / "openssl.cnf"
         os.mkfifo(conf)
         keys = w.tmp / "tls-keys"
         os.environ.update(OPENSSL_CONF=str(conf), SSLKEYLOGFILE=str(keys))
         try:
+            w.provision(initdata)
             w.start_daemon()
         finally:
             os.environ.pop("OPENSSL_CONF")
