@@ -151,8 +151,7 @@ static const int binding[] = { SCMP_SYS(bind), SCMP_SYS(listen) };
 
 /* Of mountd, libcryptsetup, libdevmapper, mkfs.ext4 and mkfs.xfs. */
 static const int mounting[] = {
-	SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(open_tree), SCMP_SYS(move_mount),
-	SCMP_SYS(fsopen), SCMP_SYS(fsconfig), SCMP_SYS(fsmount), SCMP_SYS(symlink),
+	SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(symlink),
 	SCMP_SYS(symlinkat), SCMP_SYS(link), SCMP_SYS(linkat), SCMP_SYS(rmdir), SCMP_SYS(mknod),
 	SCMP_SYS(mknodat), SCMP_SYS(truncate), SCMP_SYS(fallocate), SCMP_SYS(fadvise64), SCMP_SYS(sync),
 	SCMP_SYS(syncfs), SCMP_SYS(sync_file_range), SCMP_SYS(memfd_create), SCMP_SYS(mlockall),
@@ -275,9 +274,9 @@ int sandbox_syscalls_only(const int *calls, size_t n, struct err *e)
 
 int sandbox_syscalls_mount(struct err *e)
 {
-	static const int families[] = { AF_UNIX, AF_ALG };
-	/* Processes, but in no new namespace. A key's socket is bound to its algorithm (AF_ALG). */
-	const struct filter f = { .calls = { SET(daemons), SET(binding), SET(mounting) },
+	static const int families[] = { AF_UNIX };
+	/* Processes, but in no new namespace. */
+	const struct filter f = { .calls = { SET(daemons), SET(mounting) },
 				  .families = SET(families),
 				  .clone_mask = CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID |
 						CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |

@@ -65,7 +65,7 @@ int sandbox_syscalls_only(const int *calls, size_t n, struct err *e) MUST_CHECK;
 
 /*
  * For what maps, formats and mounts volumes, and for mkfs below it: processes, mounts, keys of the
- * kernel, semaphores (libdevmapper waits for udev with one), sockets of AF_UNIX and AF_ALG. No
+ * kernel, semaphores (libdevmapper waits for udev with one), sockets of AF_UNIX, none that listens. No
  * namespace, no ptrace, no module, no network, no bpf. Errors: ERR_SYSTEM.
  */
 int sandbox_syscalls_mount(struct err *e) MUST_CHECK;
