@@ -122,7 +122,7 @@ int intake_run(struct intake *out, enum source_kind kind, const struct source_en
 		tries++;
 		if (r == 0 || !may_pass(out->source, &why) || tries == INTAKE_TRIES)
 			break;
-		log_debug("user-data", "try=%d code=%s why=%s", tries, err_name(&why), why.msg);
+		log_debug("user-data", "try=%d code=%s why=\"%s\"", tries, err_name(&why), why.msg);
 		left = deadline_left_ms(env->deadline);
 		pause_for(pause_ms < left ? pause_ms : left);
 		if (deadline_left_ms(env->deadline) == 0)

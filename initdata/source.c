@@ -103,7 +103,7 @@ static bool gcp_answers(const struct source_env *env)
 
 		if (r == 0)
 			return reply.status == 200;
-		log_debug("no GCP", "url=%s why=%s", urls[i], e.msg);
+		log_debug("no GCP", "url=%s why=\"%s\"", urls[i], e.msg);
 		if (e.code != CODE_NET_REDIRECT)
 			return false;
 	}
@@ -130,7 +130,7 @@ static int aws_token(char **header, const struct source_env *env, struct err *e)
 	struct err why = { 0 };
 
 	if (ask(&reply, env, &q, SOURCE_TOKEN_MS, &why) < 0) {
-		log_debug("no IMDSv2 token", "why=%s", why.msg);
+		log_debug("no IMDSv2 token", "why=\"%s\"", why.msg);
 		return 0;
 	}
 	if (reply.status != 200 || !is_token(buf_view(&reply.body))) {

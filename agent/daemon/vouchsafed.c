@@ -55,7 +55,7 @@ static void say_what_it_is(const struct guest *g, const struct role_options *o)
 	for (size_t i = 0; i < c->ignored.n; i++)
 		log_warn("setting does not count", "why=\"%s\"", c->ignored.text[i]);
 	if (o->config)
-		log_info("configuration file not read: the measured one counts", "path=%s", o->config);
+		log_info("configuration file not read: the measured one counts", "path=\"%s\"", o->config);
 	if (!g->image.measured && g->image.present)
 		log_warn("configuration not measured", "why=\"%s\"", g->image.why_not);
 }
