@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # The Debian 12 packages that each job needs; installs what is missing.
-#   test/packages.sh [--print] build|demo|check|vm|ci
+#   test/packages.sh [--print] build|install|demo|check|vm|ci
 set -eu
 build="gcc make libc6-dev libcurl4-openssl-dev libssl-dev libcjson-dev libtss2-dev zlib1g-dev
 libprotobuf-c-dev protobuf-c-compiler libseccomp-dev libyaml-dev
 libmicrohttpd-dev libcryptsetup-dev libblkid-dev"
+install="$build scdoc dpkg-dev"
 demo="$build swtpm runc busybox-static python3 python3-jwcrypto python3-cryptography mount"
 check="$demo git tpm2-tools jose openssl protobuf-compiler iproute2 procps libcap2-bin gdb
 podman conmon netavark containerd crun scdoc man-db systemd dpkg-dev rpm bash
@@ -19,11 +20,12 @@ print=
 [ "${1:-}" = --print ] && { print=1; shift; }
 case ${1:-} in
 build) want=$build ;;
+install) want=$install ;;
 demo) want=$demo ;;
 check) want=$check ;;
 vm) want=$vm ;;
 ci) want=$ci ;;
-*) echo "usage: test/packages.sh [--print] build|demo|check|vm|ci" >&2; exit 64 ;;
+*) echo "usage: test/packages.sh [--print] build|install|demo|check|vm|ci" >&2; exit 64 ;;
 esac
 [ -z "$print" ] || { echo $want; exit 0; }
 missing=
