@@ -189,7 +189,7 @@ static int is_options(bool *is, const struct uki_boot *b, struct view text, stru
 	struct digest d;
 	bool same = false;
 
-	for (size_t tail = 0; tail < 2 && !same; tail++) {
+	for (size_t tail = 0; tail < 4 && !same; tail++) {
 		int r;
 
 		buf_reset(&wide);

@@ -23,13 +23,19 @@ static void show_date(struct facts *f, const char *name, int64_t at)
 	facts_text(f, name, "%s", text);
 }
 
+static void open_cert(struct facts *f, const char *type)
+{
+	facts_open(f, NULL, type);
+	if (f->json)
+		facts_text(f, "type", "%s", type);
+}
+
 static void show_cert(struct facts *f, const char *type, const struct x509_cert *c)
 {
 	struct digest d;
 	int64_t from, until;
 
-	facts_open(f, NULL, type);
-	facts_text(f, "type", "%s", type);
+	open_cert(f, type);
 	facts_text(f, "name", "%s", x509_name(c));
 	x509_validity(c, &from, &until);
 	show_date(f, "valid_from", from);
@@ -48,8 +54,7 @@ static void show_cert_bytes(struct facts *f, const char *type, struct view bytes
 		show_cert(f, type, c);
 		return;
 	}
-	facts_open(f, NULL, type);
-	facts_text(f, "type", "%s", type);
+	open_cert(f, type);
 	facts_text(f, "problem", "%s", e.msg);
 	facts_close(f);
 }
@@ -101,12 +106,12 @@ static void show_snp(struct facts *f, const struct snp_report *r)
 	facts_number(f, "vmpl", r->vmpl);
 	facts_number(f, "guest_svn", r->guest_svn);
 	facts_hex(f, "measurement", r->measurement);
-	facts_hex(f, "host_data", r->host_data);
+	facts_hex(f, f->json ? "host_data" : "host data (initdata)", r->host_data);
 	facts_hex(f, "report_data", r->report_data);
 	facts_text(f, "policy_abi", "%u.%u", (unsigned)(r->policy >> 8 & 0xff),
 		   (unsigned)(r->policy & 0xff));
-	facts_bits(f, "policy", snp_policy_bits(), r->policy & ~0xffffull);
-	facts_bits(f, "platform", snp_platform_bits(), r->plat_info);
+	facts_bits(f, "policy", "guest policy", snp_policy_bits(), r->policy & ~0xffffull);
+	facts_bits(f, "platform", "platform", snp_platform_bits(), r->plat_info);
 	show_key(f, r);
 	show_tcb(f, "reported_tcb", &r->reported_tcb);
 	show_tcb(f, "current_tcb", &r->current_tcb);
@@ -168,12 +173,12 @@ static void show_tdx(struct facts *f, const struct tdx_quote *q)
 	facts_number(f, "version", q->version);
 	facts_text(f, "td", "%s", q->body_type == TDX_BODY_15 ? "1.5" : "1.0");
 	facts_hex(f, "tee_tcb_svn", q->tee_tcb_svn);
-	facts_bits(f, "td_attributes", tdx_attribute_bits(), q->td.attributes);
+	facts_bits(f, "td_attributes", "TD attributes", tdx_attribute_bits(), q->td.attributes);
 	facts_hex(f, "xfam", tdx_xfam(q));
 	facts_hex(f, "mr_td", q->td.mr_td);
 	for (size_t i = 0; i < ARRAY_LEN(rtmr); i++)
 		facts_hex(f, rtmr[i], q->td.rtmr[i]);
-	facts_hex(f, "mr_config_id", q->td.mr_config_id);
+	facts_hex(f, f->json ? "mr_config_id" : "mr config id (initdata)", q->td.mr_config_id);
 	facts_hex(f, "mr_owner", q->td.mr_owner);
 	facts_hex(f, "mr_owner_config", q->td.mr_owner_config);
 	facts_hex(f, "report_data", q->report_data);
@@ -195,6 +200,7 @@ static void show_tpm(struct facts *f, const struct evidence *ev)
 {
 	const struct attest *a = &ev->tpm.attest;
 	struct view ak = ev->has_hcl ? buf_view(&ev->runtime.ak) : buf_view(&ev->tpm.ak);
+	cleanup_buf struct buf key = BUF_MAX(4096);
 	struct digest d;
 
 	facts_open(f, "tpm", "TPM quote");
@@ -205,12 +211,14 @@ static void show_tpm(struct facts *f, const struct evidence *ev)
 	facts_text(f, "firmware", "%016llx", (unsigned long long)a->firmware);
 	if (digest_of(&d, HASH_SHA256, ak, NULL) == 0)
 		facts_hex(f, "ak_sha256", digest_view(&d));
-	facts_open_list(f, "pcrs");
+	if (enc_base64(&key, ENC_B64, ak), !key.failed)
+		facts_view(f, "ak", buf_view(&key));
+	facts_open_list(f, f->json ? "pcrs" : "PCRs (SHA-256)");
 	for (unsigned i = 0; i < ATTEST_PCRS; i++) {
 		struct view pcr = { ev->tpm.pcrs[i], sizeof ev->tpm.pcrs[i] };
-		char name[8];
+		char name[32];
 
-		(void)snprintf(name, sizeof name, "%2u", i);
+		(void)snprintf(name, sizeof name, "%2u %s", i, show_pcr_words(i));
 		facts_hex(f, f->json ? NULL : name, pcr);
 	}
 	facts_close_list(f);
@@ -233,9 +241,15 @@ static void show_hcl(struct facts *f, const struct evidence *ev)
 static void show_one(struct facts *f, const struct evidence *ev, bool device,
 		     const struct show_log *with)
 {
-	facts_open(f, NULL, evidence_tee_name(ev->tee));
-	facts_text(f, "tee", "%s", evidence_tee_name(ev->tee));
-	facts_bool(f, "device", device);
+	char heading[64];
+
+	(void)snprintf(heading, sizeof heading, "%s%s", evidence_tee_name(ev->tee),
+		       device ? " (additional device)" : "");
+	facts_open(f, NULL, heading);
+	if (f->json) {
+		facts_text(f, "tee", "%s", evidence_tee_name(ev->tee));
+		facts_bool(f, "device", device);
+	}
 	if (ev->has_hcl)
 		show_hcl(f, ev);
 	if (ev->has_snp) {
@@ -271,48 +285,90 @@ static int read_log(struct buf *log, const char *path, const struct evidence *ev
 	return 0;
 }
 
-static int run(const char *file, const char *tee, const char *log_path, const char *cmdline_path,
-	       bool json)
+struct show_args {
+	const char *file, *tee, *log, *cmdline, *uki;
+	bool json;
+	struct evidence_file evidence;
+	struct buf log_bytes, line, image_file;
+	struct uki image;
+	struct show_log with;
+};
+
+#define cleanup_show_args __attribute__((cleanup(show_args_done)))
+
+static void show_args_done(struct show_args *a)
 {
-	cleanup_evidence_file struct evidence_file evidence = { 0 };
-	cleanup_buf struct buf out = BUF_MAX(OUT_MAX), log = BUF_MAX(LOG_MAX),
-			       cmdline = BUF_MAX(CMDLINE_MAX);
-	struct facts f;
-	struct err e;
-	bool own;
-	int r = cli_load_evidence(&evidence, file, tee, &e);
+	evidence_file_done(&a->evidence);
+	buf_done(&a->log_bytes);
+	buf_done(&a->line);
+	buf_done(&a->image_file);
+}
+
+static int take_image(struct show_args *a, struct err *e)
+{
+	int r = fs_read(&a->image_file, a->uki, UKI_FILE_MAX, e);
 
 	if (r == 0)
-		r = read_log(&log, log_path, evidence.item[0], &own, &e);
-	if (r == 0 && (cmdline_path || own))
-		r = fs_read(&cmdline, cmdline_path ? cmdline_path : SHOW_CMDLINE, CMDLINE_MAX, &e);
+		r = uki_parse(&a->image, buf_view(&a->image_file), e);
 	if (r < 0)
-		return cli_fail(&e, json);
-	facts_begin(&f, &out, json);
-	facts_open_list(&f, "evidence");
-	for (size_t i = 0; i < evidence.n; i++) {
-		struct show_log with = { 0 };
+		return err_wrap(e, r, "--uki %s", a->uki);
+	a->with.uki = &a->image;
+	a->with.cmdline = show_line_of(&a->image);
+	return 0;
+}
 
-		if (i == 0)
-			with = (struct show_log){ buf_view(&log), buf_view(&cmdline) };
-		show_one(&f, evidence.item[i], i > 0 || !evidence.has_primary, &with);
+static int take_all(struct show_args *a, struct err *e)
+{
+	const struct evidence *booted;
+	int r = cli_load_evidence(&a->evidence, a->file, a->tee, e);
+
+	if (r < 0)
+		return r;
+	booted = a->evidence.item[cli_booted(&a->evidence)];
+	r = read_log(&a->log_bytes, a->log, booted, &a->with.own, e);
+	a->with.log = buf_view(&a->log_bytes);
+	if (r < 0 || a->uki)
+		return r < 0 ? r : take_image(a, e);
+	if (a->cmdline || a->with.own)
+		r = fs_read(&a->line, a->cmdline ? a->cmdline : SHOW_CMDLINE, CMDLINE_MAX, e);
+	a->with.cmdline = buf_view(&a->line);
+	return r;
+}
+
+static int run(const struct show_args *a)
+{
+	cleanup_buf struct buf out = BUF_MAX(OUT_MAX);
+	struct facts f;
+	struct err e;
+
+	facts_begin(&f, &out, a->json);
+	facts_open_list(&f, "evidence");
+	for (size_t i = 0; i < a->evidence.n; i++) {
+		const struct show_log none = { 0 };
+
+		show_one(&f, a->evidence.item[i], i > 0 || !a->evidence.has_primary,
+			 i == cli_booted(&a->evidence) ? &a->with : &none);
 	}
 	facts_close_list(&f);
 	facts_end(&f);
 	if (buf_check(&out, "what is shown", &e) < 0)
-		return cli_fail(&e, json);
+		return cli_fail(&e, a->json);
 	return cli_print(&out) != 0 ? EXIT_SYSTEM : EXIT_OK;
 }
 
 int evidence_show(int argc, char **argv)
 {
-	const char *file, *tee = NULL, *log = NULL, *cmdline = NULL;
-	bool json = false;
+	cleanup_show_args struct show_args a = {
+		.log_bytes = BUF_MAX(LOG_MAX),
+		.line = BUF_MAX(CMDLINE_MAX),
+		.image_file = BUF_MAX(UKI_FILE_MAX),
+	};
 	const struct cli_option options[] = {
-		{ "--tee", NULL, &tee, "NAME  what it must be: az-snp-vtpm, az-tdx-vtpm, snp, tdx, tpm, sample" },
-		{ "--event-log", NULL, &log, "FILE  boot log (TCG2), to say what set each register" },
-		{ "--cmdline", NULL, &cmdline, "FILE  kernel command line, to hold against the measured one" },
-		{ "--json", &json, NULL, "print JSON" },
+		{ "--tee", NULL, &a.tee, "NAME  what it must be: az-snp-vtpm, az-tdx-vtpm, snp, tdx, tpm, sample" },
+		{ "--event-log", NULL, &a.log, "FILE  boot log (TCG2), to say what set each register" },
+		{ "--cmdline", NULL, &a.cmdline, "FILE  kernel command line, to hold against the measured one" },
+		{ "--uki", NULL, &a.uki, "FILE  unified kernel image, to hold against PCR 11 or the log" },
+		{ "--json", &a.json, NULL, "print JSON" },
 	};
 	const struct cli_syntax syntax = {
 		.command = "evidence show",
@@ -329,7 +385,14 @@ int evidence_show(int argc, char **argv)
 		.min_operands = 1,
 		.max_operands = 1,
 	};
-	int r = cli_parse(&syntax, argc, argv, &file);
+	struct err e;
+	int r = cli_parse(&syntax, argc, argv, &a.file);
 
-	return r >= 0 ? r : run(file, tee, log, cmdline, json);
+	if (r >= 0)
+		return r;
+	if (a.cmdline && a.uki)
+		return cli_usage("evidence show", "--cmdline or --uki, not both");
+	if (take_all(&a, &e) < 0)
+		return cli_fail(&e, a.json);
+	return run(&a);
 }

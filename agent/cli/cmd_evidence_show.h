@@ -4,7 +4,7 @@
 
 #include "agent/cli/facts.h"
 #include "agent/verify/evidence.h"
-#include "attester/tcg2.h"
+#include "attester/uki.h"
 
 /* The boot log in `vouchsafe evidence show`, beside the registers of the evidence. */
 
@@ -13,11 +13,19 @@
 #define SHOW_CMDLINE "/proc/cmdline"
 
 struct show_log {
-	struct view log;     /* empty: none */
-	struct view cmdline; /* text that may be the measured command line; empty: none */
+	struct view log;       /* empty: none */
+	bool own;              /* it is this machine's, which the evidence may have nothing to do with */
+	struct view cmdline;   /* text that may be the measured command line; empty: none */
+	const struct uki *uki; /* that may be the measured image, or NULL */
 };
 
-/* What the log says: how the guest was booted, and the events of each register. */
+/* What a PCR is for, in a word or two: "Secure Boot". */
+const char *show_pcr_words(unsigned pcr);
+
+/*
+ * How the guest was booted, and the events of each register. The machine's own log is left out
+ * where its registers are not the evidence's.
+ */
 void show_boot(struct facts *f, const struct evidence *ev, const struct show_log *with);
 
 /*
@@ -25,5 +33,14 @@ void show_boot(struct facts *f, const struct evidence *ev, const struct show_log
  * verity root hash where cmdline is the measured one.
  */
 void show_uki(struct facts *f, const struct tcg2_log *log, enum hash_alg alg, struct view cmdline);
+
+/*
+ * Whether PCR 11 is what that image measures, with or without systemd's boot phases, and then the
+ * command line and root hash in it: without a log.
+ */
+void show_image(struct facts *f, const struct evidence *ev, const struct uki *uki);
+
+/* The text of the image's command line, up to a NUL; borrowed. */
+struct view show_line_of(const struct uki *uki);
 
 #endif

@@ -7,7 +7,17 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { TEXT_MAX = 1024, NAME_WIDTH = 20 };
+enum { TEXT_MAX = 1024, NAME_WIDTH = 24, SAME_MIN = 16 };
+
+/* A member's name as words: "report_data" is "report data" to a person. */
+static void put_name(struct buf *out, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < n; i++)
+		buf_putc(out, name[i] == '_' ? ' ' : (uint8_t)name[i]);
+	buf_printf(out, "%*s", n < NAME_WIDTH ? (int)(NAME_WIDTH - n) + 1 : 1, "");
+}
 
 /* What stands in front of a value: comma and name, or indentation and name. */
 static void lead(struct facts *f, const char *name)
@@ -20,7 +30,7 @@ static void lead(struct facts *f, const char *name)
 	} else {
 		buf_printf(f->out, "%*s", 2 * (int)(f->depth > 0 ? f->depth - 1 : 0), "");
 		if (name)
-			buf_printf(f->out, "%-*s ", NAME_WIDTH, name);
+			put_name(f->out, name);
 		else
 			buf_puts(f->out, "- ");
 	}
@@ -62,7 +72,7 @@ void facts_open(struct facts *f, const char *name, const char *heading)
 		buf_putc(f->out, '{');
 	} else {
 		buf_printf(f->out, "%*s%s\n", 2 * (int)(f->depth - 1), "",
-			   heading ? heading : name ? name : "-");
+			   heading ? heading : name);
 	}
 	down(f, false);
 }
@@ -113,12 +123,26 @@ void facts_text(struct facts *f, const char *name, const char *fmt, ...)
 	facts_view(f, name, view_str(text));
 }
 
+/* Long fields of one value are what nobody set: told in a word. */
+static const char *all_same(struct view v)
+{
+	for (size_t i = 1; i < v.len; i++)
+		if (v.p[i] != v.p[0])
+			return NULL;
+	return v.len < SAME_MIN ? NULL : v.p[0] == 0 ? "zeros" : v.p[0] == 0xff ? "ones" : NULL;
+}
+
 void facts_hex(struct facts *f, const char *name, struct view bytes)
 {
+	const char *word = f->json ? NULL : all_same(bytes);
+
 	lead(f, name);
 	if (f->json)
 		buf_putc(f->out, '"');
-	enc_hex(f->out, bytes);
+	if (word)
+		buf_puts(f->out, word);
+	else
+		enc_hex(f->out, bytes);
 	if (f->json)
 		buf_putc(f->out, '"');
 	end_line(f);
@@ -139,18 +163,26 @@ void facts_bool(struct facts *f, const char *name, bool v)
 	end_line(f);
 }
 
-void facts_bits(struct facts *f, const char *name, struct bit_table table, uint64_t value)
+/* A person reads of each bit whether it is set, and what that means where it is. */
+void facts_bits(struct facts *f, const char *name, const char *heading, struct bit_table table,
+		uint64_t value)
 {
-	if (!f->json) {
-		lead(f, name);
-		buf_printf(f->out, "%016llx: ", (unsigned long long)value);
-		bits_names(f->out, table, value);
-		end_line(f);
-		return;
-	}
-	facts_open(f, name, NULL);
+	uint64_t known = 0;
+
+	facts_open(f, name, heading);
 	facts_text(f, "value", "%016llx", (unsigned long long)value);
-	for (size_t i = 0; i < table.n; i++)
-		facts_bool(f, table.words[i].name, bit_is_set(value, table.words[i].bit));
+	for (size_t i = 0; i < table.n; i++) {
+		const struct bit_word *w = &table.words[i];
+		bool set = bit_is_set(value, w->bit);
+
+		known |= 1ull << w->bit;
+		if (f->json || !set)
+			facts_bool(f, w->name, set);
+		else
+			facts_text(f, w->name, "yes: %s", w->words);
+	}
+	if (!f->json && (value & ~known) != 0)
+		facts_text(f, "others", "%016llx: not known to this program",
+			   (unsigned long long)(value & ~known));
 	facts_close(f);
 }

@@ -38,7 +38,8 @@ void facts_hex(struct facts *f, const char *name, struct view bytes);
 void facts_number(struct facts *f, const char *name, uint64_t n);
 void facts_bool(struct facts *f, const char *name, bool v);
 
-/* A word of flags: its value, and the names of those that are set. */
-void facts_bits(struct facts *f, const char *name, struct bit_table table, uint64_t value);
+/* A word of flags: its value, and of each whether it is set. */
+void facts_bits(struct facts *f, const char *name, const char *heading, struct bit_table table,
+		uint64_t value);
 
 #endif

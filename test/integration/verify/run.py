@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import struct
 import sys
 
@@ -395,6 +396,19 @@ def event_log__of_a_uki_boot__says_what_was_booted(w):
     b = json.loads(tool(w, "evidence", "show", file, "--event-log", log, "--cmdline", cmdline, "--json").stdout)
     b = b["evidence"][0]["boot_log"]["boot"]
     assert "roothash" not in b and "not the measured one" in b["command_line"], b
+    # What the digest is not of stands in brackets, and is said in JSON.
+    assert "EV_EFI_VARIABLE_DRIVER_CONFIG SecureBoot = 00" in text and "EV_EFI_BOOT_SERVICES_APPLICATION (PciRoot" in text
+    assert [e["words_measured"] for e in registers["PCR 4"]["events"]] == [True, True, False, False], registers["PCR 4"]
+    # Secure Boot's register is another's: nothing in the log counts.
+    pcrs[7], seven = bytes(32), pcrs[7]
+    file.write_text(json.dumps(tpm_evidence(pcrs)))
+    shown = json.loads(tool(w, "evidence", "show", file, "--event-log", log, "--json").stdout)
+    assert shown["evidence"][0]["boot_log"]["vouched_for"] is False
+    # systemd's phases came on top of what the log has.
+    pcrs[7], pcrs[11] = seven, hashlib.sha256(pcrs[11] + hashlib.sha256(b"sysinit").digest()).digest()
+    file.write_text(json.dumps(tpm_evidence(pcrs)))
+    shown = json.loads(tool(w, "evidence", "show", file, "--event-log", log, "--json").stdout)
+    assert shown["evidence"][0]["boot_log"]["vouched_for"] is True
     # Firmware's PCR moved: the log is another boot's.
     pcrs[4] = bytes(32)
     file.write_text(json.dumps(tpm_evidence(pcrs)))
@@ -402,6 +416,70 @@ def event_log__of_a_uki_boot__says_what_was_booted(w):
     assert states(r)["event-log"] == "bad" and "PCR 4" in r.stdout
     shown = json.loads(tool(w, "evidence", "show", file, "--event-log", log, "--json").stdout)
     assert shown["evidence"][0]["boot_log"]["vouched_for"] is False
+
+
+def event_log__of_a_direct_boot__has_its_command_line(w):
+    intel = hardware.Intel(w.tmp / "intel5")
+    file, log, cmdline = w.tmp / "direct.json", w.tmp / "direct.log", w.tmp / "direct.cmdline"
+    file.write_text(json.dumps({"quote": base64.b64encode(intel.quote(intel.tdreport(bytes(64)))).decode()}))
+    root = "ab" * 32
+    line, other = f"console=hvc0 roothash={root}", "console=hvc0 init=/bin/sh"
+    wide = lambda s: s.encode("utf-16-le") + b"\0\0"  # noqa: E731
+    sha = lambda b: hashlib.sha384(b).digest()  # noqa: E731
+    options = b"LOADED_IMAGE::LoadOptions\0"
+    tag = struct.pack("<II", 0x8F3B22ED, len(options)) + options
+
+    def shown(*records):
+        log.write_bytes(log_head([(12, 48)]) + b"".join(records) + b"\xff" * 8)
+        cmdline.write_text(line + "\n")
+        r = tool(w, "evidence", "show", file, "--event-log", log, "--cmdline", cmdline, "--json")
+        return json.loads(r.stdout)["evidence"][0]["boot_log"]["boot"]
+
+    given = [record(3, 6, [(12, sha(wide(s)))], tag) for s in (line, other)]
+    b = shown(given[0])
+    assert b["command_line"] == line and b["roothash"] == root and not b["unified_kernel_image"], b
+    assert "not the measured one" in shown(given[1])["command_line"]
+    section = record(3, 13, [(12, sha(b".cmdline\0"))], wide(".cmdline")) + \
+        record(3, 13, [(12, sha(line.encode()))], wide(".cmdline"))
+    b = shown(section, given[0])
+    assert b["roothash"] == root and b["unified_kernel_image"] and not b["overridden_from_outside"], b
+    # The image has the line, the kernel was given another: by its own record, whatever others say.
+    for name in (13, 5, 6):
+        b = shown(section, record(3, name, [(12, sha(wide(other)))], wide(other)), given[1])
+        assert b["overridden_from_outside"] and "roothash" not in b and "given another" in b["command_line"], b
+
+
+def show__an_image__is_held_against_pcr_11(w):
+    stub = pathlib.Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+    if not stub.exists() or not shutil.which("objcopy"):
+        raise Skip("no stub or no objcopy")
+    root, image, file = "cd" * 32, w.tmp / "image.efi", w.tmp / "image.json"
+    argv = ["objcopy"]
+    for name, at, data in (("osrel", 0x20000, b"ID=debian\n"), ("linux", 0x2000000, stub.read_bytes()),
+                           ("cmdline", 0x30000, f"quiet roothash={root}\n\0".encode())):
+        (w.tmp / name).write_bytes(data)
+        argv += ["--add-section", f".{name}={w.tmp / name}", "--change-section-vma", f".{name}={at:#x}"]
+    w.run([*argv, stub, image], check=True)
+    values = json.loads(tool(w, "reference-values", "--evidence", "none", "--uki", image, "--json").stdout)
+    pcrs = [bytes(32)] * 24
+
+    def shown():
+        file.write_text(json.dumps(tpm_evidence(pcrs)))
+        return json.loads(tool(w, "evidence", "show", file, "--uki", image, "--json").stdout)["evidence"][0]["image"]
+
+    assert shown() == {"pcr11_matches": False}
+    pcrs[11] = bytes.fromhex(values["tpm_pcr11"][0])
+    assert shown() == {"pcr11_matches": True, "overridden_from_outside": False, "roothash": root,
+                       "command_line": f"quiet roothash={root}"}
+    pcrs[12] = b"\1" * 32
+    assert shown()["overridden_from_outside"] is True
+    for word in (b"enter-initrd", b"leave-initrd"):
+        pcrs[11] = hashlib.sha256(pcrs[11] + hashlib.sha256(word).digest()).digest()
+    assert shown()["boot_phases"] == "enter-initrd leave-initrd" and shown()["roothash"] == root
+    text = tool(w, "evidence", "show", file, "--uki", image).stdout
+    assert "pcr11 matches            yes" in text and root in text, text
+    tool(w, "evidence", "show", file, "--uki", image, "--cmdline", file, want=64)
+    tool(w, "evidence", "show", file, "--uki", file, want=65)
 
 
 # --- the commands ------------------------------------------------------------------------------------
@@ -627,6 +705,8 @@ def main():
             event_log__of_a_td__leads_to_its_registers,
             event_log__recorded__does_not_lead_elsewhere,
             event_log__of_a_uki_boot__says_what_was_booted,
+            event_log__of_a_direct_boot__has_its_command_line,
+            show__an_image__is_held_against_pcr_11,
             verify__exit_codes__are_as_documented,
             verify__other_wrappings__are_the_same,
             verify__what_was_asked_and_cannot_be_checked__does_not_hold,
