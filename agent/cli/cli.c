@@ -33,8 +33,13 @@ int cli_exit_of(const struct err *e)
 
 void cli_put_plain(struct buf *out, struct view text)
 {
-	for (size_t i = 0; i < text.len; i++)
-		buf_putc(out, text.p[i] < ' ' || text.p[i] == 0x7f ? '?' : text.p[i]);
+	for (size_t i = 0; i < text.len; i++) {
+		/* U+0080 to U+009F in UTF-8: CSI is one of them. */
+		bool c1 = text.p[i] == 0xc2 && i + 1 < text.len && text.p[i + 1] < 0xa0;
+
+		buf_putc(out, c1 || text.p[i] < ' ' || text.p[i] == 0x7f ? '?' : text.p[i]);
+		i += c1;
+	}
 }
 
 int cli_fail(const struct err *e, bool json)

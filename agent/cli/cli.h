@@ -60,7 +60,7 @@ struct cli_group {
  */
 int cli_group(const struct cli_group *group, int argc, char **argv);
 
-/* Text that somebody else wrote, for a terminal: a control character becomes '?'. */
+/* Append text that somebody else wrote, for a terminal: a control character (C0, C1) becomes '?'. */
 void cli_put_plain(struct buf *out, struct view text);
 
 /* Append a file, or standard input for "-", of at most max bytes to *out. Errors: as fs_read(). */

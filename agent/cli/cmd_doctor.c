@@ -24,10 +24,12 @@ static struct finding *next(struct doctor *d, const char *check, enum verdict v)
 /* Words of the host, of user-data and of Trustee come in here, and go to an operator's terminal. */
 static void PRINTF(2, 0) set_text(struct finding *f, const char *fmt, va_list ap)
 {
-	(void)vsnprintf(f->text, sizeof f->text, fmt, ap);
-	for (char *p = f->text; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
+	cleanup_buf struct buf plain = BUF_MAX(sizeof f->text);
+	char text[sizeof f->text];
+
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	cli_put_plain(&plain, view_str(text));
+	(void)snprintf(f->text, sizeof f->text, "%s", buf_str(&plain));
 }
 
 void doctor_say(struct doctor *d, const char *check, enum verdict v, const char *fmt, ...)

@@ -5,7 +5,7 @@
 /* A sealed text has no space in it: what an editor put behind it is not part of it. */
 static struct view trim(struct view v)
 {
-	while (v.len > 0 && strchr("\n\r \t", v.p[v.len - 1]))
+	while (v.len > 0 && memchr("\n\r \t", v.p[v.len - 1], 4))
 		v.len--;
 	return v;
 }

@@ -153,9 +153,9 @@ def doctor__failed_provisioning__shows_its_reason():
         assert f["provisioning"]["code"] == "initdata.syntax" and f["provisioning"]["remedy"], f
         # Whatever a host or a peer gets into a message, it reaches no terminal as a command.
         said = w.root / "run/vouchsafe/provision-error"
-        said.write_text(json.dumps({"code": "initdata.syntax", "message": "red \033[31m\nx", "time": "now"}))
+        said.write_text(json.dumps({"code": "initdata.syntax", "message": "red \033[31m\nx\u009b1m", "time": "now"}))
         _, f = doctor(w, "--offline")
-        assert "red ?[31m?x" in f["provisioning"]["text"], f
+        assert "red ?[31m?x?1m" in f["provisioning"]["text"], f
         said.write_text("no json")
         _, f = doctor(w, "--offline")
         assert f["provisioning"]["verdict"] == "fail" and "not readable" in f["provisioning"]["text"], f
