@@ -63,7 +63,7 @@ libs_api := -lprotobuf-c
 libs_rest := -lmicrohttpd
 libs_initdata := -lyaml
 libs_volume := -lcryptsetup -lblkid
-libs_attester := -ltss2-esys -ltss2-mu -ltss2-rc
+libs_attester := -ltss2-esys -ltss2-sys -ltss2-mu -ltss2-rc
 libs_of = $(foreach r,$(1),$(libs_$(r)))
 archives_of = $(foreach r,$(1),$(B)/lib$(r).a)
 

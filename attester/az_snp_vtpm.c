@@ -60,31 +60,60 @@ static int check_vcek(struct view der, const struct snp_report *snp, struct err 
 	return n < 0 ? err_wrap_code(e, CODE_AZURE_VCEK, "VCEK") : 0;
 }
 
-/*
- * From the cache, or the metadata service. One that was kept and does not fit any more is fetched
- * again: where the chip's id is masked, another chip has the same key.
- */
-static int get_vcek(struct buf *der, const struct attester_env *env, const struct snp_report *snp,
-		    struct err *e)
-{
-	const struct vcek_key k = key_of(snp);
-	const struct view key = { k.b, sizeof k.b };
-	int n;
+/* A VCEK and whether it is this report's, which is found out while the TPM makes the quote. */
+struct vcek {
+	const struct snp_report *snp;
+	struct buf der;
+	bool kept; /* of the cache */
+	int r;     /* of check_vcek() */
+	struct err why;
+};
 
-	if (attester_cache_get(env->cache, key, der)) {
-		if (check_vcek(buf_view(der), snp, NULL) == 0)
-			return 0;
-		log_debug("VCEK of the cache does not fit", "bytes=%zu", der->len);
+#define cleanup_vcek __attribute__((cleanup(vcek_done)))
+
+static void vcek_done(struct vcek *v)
+{
+	buf_done(&v->der);
+}
+
+static int fetch_vcek(struct vcek *v, const struct attester_env *env, struct err *e)
+{
+	buf_done(&v->der);
+	v->der = BUF_MAX(AZ_VCEK_MAX);
+	v->kept = false;
+	return az_imds_vcek(&v->der, env, e);
+}
+
+static int check_meanwhile(void *ctx, struct err *e)
+{
+	struct vcek *v = ctx;
+
+	(void)e;
+	v->r = check_vcek(buf_view(&v->der), v->snp, &v->why);
+	return 0;
+}
+
+/*
+ * The verdict of check_vcek(). One that was kept and does not fit any more is fetched again: where
+ * the chip's id is masked, another chip has the same key.
+ */
+static int settle_vcek(struct vcek *v, const struct attester_env *env, struct view key, struct err *e)
+{
+	if (v->r < 0 && v->kept) {
+		log_debug("VCEK of the cache does not fit", "bytes=%zu", v->der.len);
 		attester_cache_drop(env->cache, key);
+		v->r = fetch_vcek(v, env, &v->why);
+		if (v->r == 0)
+			v->r = check_vcek(buf_view(&v->der), v->snp, &v->why);
 	}
-	buf_done(der);
-	*der = BUF_MAX(AZ_VCEK_MAX);
-	n = az_imds_vcek(der, env, e);
-	if (n == 0)
-		n = check_vcek(buf_view(der), snp, e);
-	if (n == 0)
-		attester_cache_put(env->cache, key, buf_view(der));
-	return n;
+	if (v->r < 0) {
+		if (e)
+			*e = v->why;
+		return v->r;
+	}
+	if (!v->kept)
+		attester_cache_put(env->cache, key, buf_view(&v->der));
+	return 0;
 }
 
 static int evidence(const struct attester_env *env, struct view report_data, char **json,
@@ -92,17 +121,25 @@ static int evidence(const struct attester_env *env, struct view report_data, cha
 {
 	cleanup_az_report struct az_report r = { 0 };
 	cleanup_tpm_quote struct tpm_quote q = { 0 };
-	cleanup_buf struct buf vcek = BUF_MAX(AZ_VCEK_MAX);
 	struct snp_report snp;
+	cleanup_vcek struct vcek v = { .snp = &snp, .der = BUF_MAX(AZ_VCEK_MAX) };
+	const struct tpm_meanwhile check = { check_meanwhile, &v };
+	struct vcek_key k;
 	int n = az_report_get(&r, env, HCL_SNP, report_data, e);
 
 	if (n == 0)
 		n = check_report(&snp, env, &r, e);
+	if (n < 0)
+		return n;
+	k = key_of(&snp);
+	v.kept = attester_cache_get(env->cache, (struct view){ k.b, sizeof k.b }, &v.der);
+	if (!v.kept)
+		n = fetch_vcek(&v, env, e);
 	if (n == 0)
-		n = get_vcek(&vcek, env, &snp, e);
+		n = az_quote(&q, env, &r, report_data, &check, e);
 	if (n == 0)
-		n = az_quote(&q, env, &r, report_data, e);
-	return n < 0 ? n : az_evidence_json(json, &r, &q, "vcek", buf_view(&vcek), e);
+		n = settle_vcek(&v, env, (struct view){ k.b, sizeof k.b }, e);
+	return n < 0 ? n : az_evidence_json(json, &r, &q, "vcek", buf_view(&v.der), e);
 }
 
 const struct attester attester_az_snp_vtpm = {

@@ -35,41 +35,44 @@ static uint32_t selected(const TPML_PCR_SELECTION *s, uint32_t asked)
 	return (mask & ~asked) == 0 ? mask : 0;
 }
 
-/* Read the PCRs of mask; a TPM gives 8 at a time. */
+/* Read the PCRs of mask; a TPM gives 8 at a time. meanwhile: as tpm_execute(), of the first. */
 static int read_pcrs(struct tpm *op, uint32_t mask, uint8_t out[TPM_PCRS][SHA256_LEN],
-		     struct err *e)
+		     void (*meanwhile)(void *ctx), void *ctx, struct err *e)
 {
 	while (mask != 0) {
-		cleanup_esys TPML_PCR_SELECTION *got = NULL;
-		cleanup_esys TPML_DIGEST *values = NULL;
-		TPML_PCR_SELECTION want = select_pcrs(mask);
+		TPML_PCR_SELECTION got = { 0 }, want = select_pcrs(mask);
+		TPML_DIGEST values = { 0 };
 		struct tpm_try again = { 0 };
-		uint32_t part, n = 0;
+		uint32_t part, n = 0, counter;
 		TSS2_RC rc;
 
-		do
-			rc = Esys_PCR_Read(op->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-					   &want, NULL, &got, &values);
-		while (tpm_again(op, &again, rc));
+		do {
+			rc = Tss2_Sys_PCR_Read_Prepare(op->sys, &want);
+			if (rc == TSS2_RC_SUCCESS)
+				rc = tpm_execute(op, NULL, meanwhile, ctx);
+			if (rc == TSS2_RC_SUCCESS)
+				rc = Tss2_Sys_PCR_Read_Complete(op->sys, &counter, &got, &values);
+			meanwhile = NULL;
+		} while (tpm_again(op, &again, rc));
 		if (rc != TSS2_RC_SUCCESS)
 			return tpm_fail(op, rc, "TPM2_PCR_Read", e);
-		if (values->count == 0)
+		if (values.count == 0)
 			return err_code(e, CODE_TPM_NO_BANK, "%s: the SHA-256 bank has no PCRs",
 					op->where);
-		part = selected(got, mask);
+		part = selected(&got, mask);
 		for (unsigned i = 0; i < TPM_PCRS && part != 0; i++) {
 			if ((part >> i & 1) == 0)
 				continue;
-			if (n == values->count || values->digests[n].size != SHA256_LEN)
+			if (n == values.count || values.digests[n].size != SHA256_LEN)
 				break;
-			memcpy(out[i], values->digests[n++].buffer, SHA256_LEN);
+			memcpy(out[i], values.digests[n++].buffer, SHA256_LEN);
 			mask &= ~(UINT32_C(1) << i);
 			part &= ~(UINT32_C(1) << i);
 		}
-		if (part != 0 || n == 0 || n != values->count)
+		if (part != 0 || n == 0 || n != values.count)
 			return err_code(e, CODE_TPM_REPLY,
 					"%s: TPM2_PCR_Read: %u digests do not fit the selection",
-					op->where, values->count);
+					op->where, values.count);
 	}
 	return 0;
 }
@@ -82,7 +85,7 @@ int tpm_pcr_read_all(struct tpm *t, uint8_t out[TPM_PCRS][32], struct err *e)
 
 	if (r < 0)
 		return r;
-	r = read_pcrs(op, ALL_PCRS, pcrs, e);
+	r = read_pcrs(op, ALL_PCRS, pcrs, NULL, NULL, e);
 	if (r < 0)
 		return r;
 	memcpy(out, pcrs, sizeof pcrs);
@@ -107,7 +110,7 @@ int tpm_pcr_read(struct tpm *t, unsigned pcr, uint8_t out[32], struct err *e)
 	r = tpm_begin(&op, t, TPM_WAIT, e);
 	if (r < 0)
 		return r;
-	r = read_pcrs(op, UINT32_C(1) << pcr, pcrs, e);
+	r = read_pcrs(op, UINT32_C(1) << pcr, pcrs, NULL, NULL, e);
 	if (r < 0)
 		return r;
 	memcpy(out, pcrs[pcr], SHA256_LEN);
@@ -128,15 +131,16 @@ int tpm_pcr_extend(struct tpm *t, unsigned pcr, const uint8_t digest[32], struct
 	r = tpm_begin(&op, t, TPM_WAIT, e);
 	if (r < 0)
 		return r;
-	r = read_pcrs(op, UINT32_C(1) << pcr, before, e);
+	r = read_pcrs(op, UINT32_C(1) << pcr, before, NULL, NULL, e);
 	if (r < 0)
 		return r;
 	values.digests[0].hashAlg = TPM2_ALG_SHA256;
 	memcpy(values.digests[0].digest.sha256, digest, SHA256_LEN);
-	do
-		rc = Esys_PCR_Extend(op->esys, ESYS_TR_PCR0 + pcr, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-				     ESYS_TR_NONE, &values);
-	while (tpm_again(op, &again, rc));
+	do {
+		rc = Tss2_Sys_PCR_Extend_Prepare(op->sys, pcr, &values);
+		if (rc == TSS2_RC_SUCCESS)
+			rc = tpm_execute(op, &tpm_no_password, NULL, NULL);
+	} while (tpm_again(op, &again, rc));
 	if (rc != TSS2_RC_SUCCESS) {
 		r = tpm_fail(op, rc, "TPM2_PCR_Extend", e);
 		return err_wrap(e, r, "PCR %u", pcr);
@@ -153,48 +157,92 @@ void tpm_quote_done(struct tpm_quote *q)
 	buf_done(&q->ak);
 }
 
-/* TPM2_Quote, its two structures as bytes. */
-static int quote_once(struct tpm_quote *q, const struct tpm_key *key, uint32_t handle,
-		      struct view nonce, struct err *e)
+/*
+ * A quote under way. What can be worked out while the TPM is at work is: the key and the caller's
+ * part during the quote, which takes it longest, the signature while it reads PCRs.
+ */
+struct quoting {
+	struct tpm *op;
+	struct tpm_quote *q;
+	struct view nonce;
+	TPMT_PUBLIC ak;
+	struct pubkey *key; /* owned; NULL: not made yet */
+	const struct tpm_meanwhile *meanwhile;
+	struct attest a;
+	int r; /* what became of what was done meanwhile, and why */
+	struct err why;
+};
+
+#define cleanup_quoting __attribute__((cleanup(quoting_done)))
+
+static void quoting_done(struct quoting *s)
 {
-	struct tpm *op = key->op;
-	cleanup_esys TPM2B_ATTEST *quoted = NULL;
-	cleanup_esys TPMT_SIGNATURE *signature = NULL;
+	pubkey_free(s->key);
+}
+
+static int failed_meanwhile(const struct quoting *s, struct err *e)
+{
+	if (s->r < 0 && e)
+		*e = s->why;
+	return s->r;
+}
+
+/* During the quote, once. */
+static void make_key(void *ctx)
+{
+	struct quoting *s = ctx;
+
+	if (s->key || s->r < 0)
+		return;
+	s->r = tpm_ak_key(&s->key, &s->ak, &s->why);
+	if (s->r == 0)
+		s->r = pubkey_spki(&s->q->ak, s->key, &s->why);
+	if (s->r == 0 && s->meanwhile)
+		s->r = s->meanwhile->run(s->meanwhile->ctx, &s->why);
+}
+
+static int quote_once(struct quoting *s, uint32_t handle, struct err *e)
+{
 	const TPMT_SIG_SCHEME scheme = { .scheme = TPM2_ALG_RSASSA,
 					 .details.rsassa.hashAlg = TPM2_ALG_SHA256 };
 	const TPML_PCR_SELECTION all = select_pcrs(ALL_PCRS);
-	TPM2B_DATA qualifying = { .size = (UINT16)nonce.len };
+	TPM2B_DATA qualifying = { .size = (UINT16)s->nonce.len };
+	TPM2B_ATTEST quoted = { 0 };
+	TPMT_SIGNATURE signature = { 0 };
 	struct tpm_try again = { 0 };
 	uint8_t bytes[TPM_SIG_MAX];
+	struct tpm *op = s->op;
 	size_t n = 0;
 	TSS2_RC rc;
 
-	memcpy(qualifying.buffer, nonce.p, nonce.len);
-	do
-		rc = Esys_Quote(op->esys, key->tr, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-				&qualifying, &scheme, &all, &quoted, &signature);
-	while (tpm_again(op, &again, rc));
+	memcpy(qualifying.buffer, s->nonce.p, s->nonce.len);
+	do {
+		rc = Tss2_Sys_Quote_Prepare(op->sys, handle, &qualifying, &scheme, &all);
+		if (rc == TSS2_RC_SUCCESS)
+			rc = tpm_execute(op, &tpm_no_password, make_key, s);
+		if (rc == TSS2_RC_SUCCESS)
+			rc = Tss2_Sys_Quote_Complete(op->sys, &quoted, &signature);
+	} while (tpm_again(op, &again, rc));
 	if (tpm_rc_is(rc, TPM2_RC_BAD_AUTH) || tpm_rc_is(rc, TPM2_RC_AUTH_FAIL) ||
 	    tpm_rc_of_device(rc) == TPM2_RC_AUTH_UNAVAILABLE)
 		return err_code(e, CODE_TPM_BAD_AK,
 				"%s: the key at %08x cannot be used without a password or policy",
 				op->where, handle);
+	if (rc == TSS2_RC_SUCCESS)
+		rc = Tss2_MU_TPMT_SIGNATURE_Marshal(&signature, bytes, sizeof bytes, &n);
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail(op, rc, "TPM2_Quote", e);
-	rc = Tss2_MU_TPMT_SIGNATURE_Marshal(signature, bytes, sizeof bytes, &n);
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(op, rc, "TPM2_Quote", e);
-	buf_reset(&q->message);
-	buf_reset(&q->signature);
-	buf_put(&q->message, quoted->attestationData, quoted->size);
-	buf_put(&q->signature, bytes, n);
-	return 0;
+	buf_reset(&s->q->message);
+	buf_reset(&s->q->signature);
+	buf_put(&s->q->message, quoted.attestationData, quoted.size);
+	buf_put(&s->q->signature, bytes, n);
+	return failed_meanwhile(s, e);
 }
 
-/* Hold the TPM's answer to the question. covers: false when a PCR moved since. */
-static int check_quote(bool *covers, const struct tpm_quote *q, struct view nonce, struct err *e)
+/* Hold the TPM's answer to the question and to the key. */
+static int check_answer(struct quoting *s, struct err *e)
 {
-	struct attest a;
+	const struct tpm_quote *q = s->q;
 	struct view block;
 	int r;
 
@@ -203,52 +251,64 @@ static int check_quote(bool *covers, const struct tpm_quote *q, struct view nonc
 		r = buf_check(&q->signature, "quote's signature", e);
 	if (r < 0)
 		return r;
-	if (attest_parse(&a, buf_view(&q->message), e) < 0 ||
+	if (attest_parse(&s->a, buf_view(&q->message), e) < 0 ||
 	    attest_signature_parse(&block, buf_view(&q->signature), e) < 0)
 		return err_wrap_code(e, CODE_TPM_REPLY, "TPM2_Quote");
-	r = attest_check(&a, nonce, e);
+	r = attest_check(&s->a, s->nonce, e);
 	if (r < 0)
 		return r;
-	r = pubkey_rsa_verify_sha256(buf_view(&q->ak), buf_view(&q->message), block, e);
+	r = pubkey_verify_sha256(s->key, buf_view(&q->message), block, e);
 	if (r == -ERR_VERIFY)
 		return err_wrap_code(e, CODE_TPM_REPLY, "the quote is not signed by the AK");
-	if (r < 0)
-		return r;
-	return attest_covers(covers, &a, q->pcrs, e);
+	return r;
+}
+
+/* During the first reading of PCRs. */
+static void check_meanwhile(void *ctx)
+{
+	struct quoting *s = ctx;
+
+	s->r = check_answer(s, &s->why);
+}
+
+/* covers: false when a PCR moved since. */
+static int quote_and_read(bool *covers, struct quoting *s, uint32_t handle, struct err *e)
+{
+	int r = quote_once(s, handle, e);
+
+	if (r == 0)
+		r = read_pcrs(s->op, ALL_PCRS, s->q->pcrs, check_meanwhile, s, e);
+	if (r == 0)
+		r = failed_meanwhile(s, e);
+	return r < 0 ? r : attest_covers(covers, &s->a, s->q->pcrs, e);
 }
 
 static int quote_until_still(struct tpm_quote *q, struct tpm *op, uint32_t ak, struct view nonce,
-			     struct err *e)
+			     const struct tpm_meanwhile *meanwhile, struct err *e)
 {
-	cleanup_tpm_key struct tpm_key key = { .op = op, .tr = ESYS_TR_NONE };
+	cleanup_quoting struct quoting s = {
+		.op = op, .q = q, .nonce = nonce, .meanwhile = meanwhile
+	};
 	bool covers = false;
-	int r = tpm_key_load(&key, ak, e);
+	int r = tpm_ak_read(&s.ak, op, ak, e);
 
-	if (r < 0)
-		return r;
-	r = tpm_key_spki(&q->ak, &key, e);
-	if (r < 0)
-		return r;
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		r = quote_once(q, &key, ak, nonce, e);
-		if (r == 0)
-			r = read_pcrs(op, ALL_PCRS, q->pcrs, e);
-		if (r == 0)
-			r = check_quote(&covers, q, nonce, e);
+	for (unsigned i = 0; r == 0 && i < ROUNDS; i++) {
+		r = quote_and_read(&covers, &s, ak, e);
 		if (r < 0 || covers)
 			return r;
 	}
-	return err_code(e, CODE_TPM_PCR_MOVED, "%s: PCRs moved during each of %d quotes", op->where,
-			ROUNDS);
+	return r < 0 ? r
+		     : err_code(e, CODE_TPM_PCR_MOVED, "%s: PCRs moved during each of %d quotes",
+				op->where, ROUNDS);
 }
 
 int tpm_quote(struct tpm *t, struct tpm_quote *out, struct view nonce, struct err *e)
 {
-	return tpm_quote_with(t, t->ak, out, nonce, e);
+	return tpm_quote_with(t, t->ak, out, nonce, NULL, e);
 }
 
 int tpm_quote_with(struct tpm *t, uint32_t ak, struct tpm_quote *out, struct view nonce,
-		   struct err *e)
+		   const struct tpm_meanwhile *meanwhile, struct err *e)
 {
 	cleanup_tpm_op struct tpm *op = NULL;
 	cleanup_tpm_quote struct tpm_quote q = { .message = BUF_MAX(TPM_ATTEST_MAX),
@@ -262,7 +322,7 @@ int tpm_quote_with(struct tpm *t, uint32_t ak, struct tpm_quote *out, struct vie
 	r = tpm_begin(&op, t, TPM_WAIT, e);
 	if (r < 0)
 		return r;
-	r = quote_until_still(&q, op, ak, nonce, e);
+	r = quote_until_still(&q, op, ak, nonce, meanwhile, e);
 	if (r < 0)
 		return r;
 	*out = q;

@@ -11,11 +11,10 @@ enum {
 	DATA_MAX = 64,                      /* of tpm_nv_write() */
 };
 
-/* An index as ESYS knows it. */
+/* An index, as its public part says. */
 struct nv {
 	struct tpm *op;
 	uint32_t index;
-	ESYS_TR tr;
 	size_t size;
 	TPMA_NV attributes;
 };
@@ -52,8 +51,8 @@ static int nv_fail(const struct nv *nv, TSS2_RC rc, const char *command, struct 
 /* How much the TPM takes and gives at once; asked for once a connection. */
 static int find_chunk(struct tpm *op, struct err *e)
 {
-	cleanup_esys TPMS_CAPABILITY_DATA *got = NULL;
-	const TPMS_TAGGED_PROPERTY *p;
+	TPML_TAGGED_TPM_PROPERTY got;
+	const TPMS_TAGGED_PROPERTY *p = &got.tpmProperty[0];
 	int r;
 
 	if (op->nv_chunk != 0)
@@ -61,65 +60,62 @@ static int find_chunk(struct tpm *op, struct err *e)
 	r = tpm_properties(&got, op, TPM2_PT_NV_BUFFER_MAX, 1, e);
 	if (r < 0)
 		return r;
-	p = &got->data.tpmProperties.tpmProperty[0];
-	if (got->data.tpmProperties.count != 1 || p->property != TPM2_PT_NV_BUFFER_MAX ||
+	if (got.count != 1 || p->property != TPM2_PT_NV_BUFFER_MAX ||
 	    p->value < CHUNK_MIN)
 		return err_code(e, CODE_TPM_REPLY,
 				"%s: TPM2_GetCapability: NV_BUFFER_MAX of %u bytes", op->where,
-				got->data.tpmProperties.count == 1 ? p->value : 0);
+				got.count == 1 ? p->value : 0);
 	op->nv_chunk = p->value < CHUNK_MAX ? p->value : CHUNK_MAX;
 	return 0;
 }
 
 static int nv_open(struct nv *nv, struct err *e)
 {
-	cleanup_esys TPM2B_NV_PUBLIC *public = NULL;
 	struct tpm_try again = { 0 };
+	TPM2B_NV_PUBLIC public;
+	TPM2B_NAME name;
 	TSS2_RC rc;
 
-	rc = tpm_tr(nv->op, nv->index, &nv->tr);
+	do {
+		public = (TPM2B_NV_PUBLIC){ 0 };
+		name = (TPM2B_NAME){ 0 };
+		rc = Tss2_Sys_NV_ReadPublic(nv->op->sys, nv->index, NULL, &public, &name, NULL);
+	} while (tpm_again(nv->op, &again, rc));
 	if (rc != TSS2_RC_SUCCESS)
 		return nv_fail(nv, rc, "TPM2_NV_ReadPublic", e);
-	do
-		rc = Esys_NV_ReadPublic(nv->op->esys, nv->tr, ESYS_TR_NONE, ESYS_TR_NONE,
-					ESYS_TR_NONE, &public, NULL);
-	while (tpm_again(nv->op, &again, rc));
-	if (rc != TSS2_RC_SUCCESS) {
-		tpm_tr_forget(nv->op, nv->index, true);
-		return nv_fail(nv, rc, "TPM2_NV_ReadPublic", e);
-	}
-	if (public->nvPublic.nvIndex != nv->index)
+	if (public.nvPublic.nvIndex != nv->index)
 		return err_code(e, CODE_TPM_REPLY, "%s: TPM2_NV_ReadPublic: of %08x, asked for %08x",
-				nv->op->where, public->nvPublic.nvIndex, nv->index);
-	nv->size = public->nvPublic.dataSize;
-	nv->attributes = public->nvPublic.attributes;
+				nv->op->where, public.nvPublic.nvIndex, nv->index);
+	nv->size = public.nvPublic.dataSize;
+	nv->attributes = public.nvPublic.attributes;
 	return 0;
 }
 
 /* Who allows it: the owner where the index admits it, else the index's own password. */
-static ESYS_TR authority(const struct nv *nv, TPMA_NV owner)
+static TPMI_RH_NV_AUTH authority(const struct nv *nv, TPMA_NV owner)
 {
-	return (nv->attributes & owner) != 0 ? ESYS_TR_RH_OWNER : nv->tr;
+	return (nv->attributes & owner) != 0 ? TPM2_RH_OWNER : nv->index;
 }
 
 static int read_piece(uint8_t *p, size_t n, const struct nv *nv, size_t offset, struct err *e)
 {
-	cleanup_esys TPM2B_MAX_NV_BUFFER *got = NULL;
+	TSS2L_SYS_AUTH_RESPONSE answer;
 	struct tpm_try again = { 0 };
+	TPM2B_MAX_NV_BUFFER got;
 	TSS2_RC rc;
 
-	do
-		rc = Esys_NV_Read(nv->op->esys, authority(nv, TPMA_NV_OWNERREAD), nv->tr,
-				  ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, (UINT16)n,
-				  (UINT16)offset, &got);
-	while (tpm_again(nv->op, &again, rc));
+	do {
+		got.size = 0;
+		rc = Tss2_Sys_NV_Read(nv->op->sys, authority(nv, TPMA_NV_OWNERREAD), nv->index,
+				      &tpm_no_password, (UINT16)n, (UINT16)offset, &got, &answer);
+	} while (tpm_again(nv->op, &again, rc));
 	if (rc != TSS2_RC_SUCCESS)
 		return nv_fail(nv, rc, "TPM2_NV_Read", e);
-	if (got->size != n)
+	if (got.size != n)
 		return err_code(e, CODE_TPM_REPLY,
 				"%s: NV %08x: TPM2_NV_Read gave %u bytes at %zu, want %zu",
-				nv->op->where, nv->index, got->size, offset, n);
-	memcpy(p, got->buffer, n);
+				nv->op->where, nv->index, got.size, offset, n);
+	memcpy(p, got.buffer, n);
 	return 0;
 }
 
@@ -132,7 +128,7 @@ int tpm_nv_read(struct tpm *t, uint32_t index, struct buf *out, struct err *e)
 	if (r < 0)
 		return r;
 
-	struct nv nv = { .op = op, .index = index, .tr = ESYS_TR_NONE };
+	struct nv nv = { .op = op, .index = index };
 
 	r = nv_open(&nv, e);
 	if (r == 0)
@@ -161,17 +157,16 @@ int tpm_nv_read(struct tpm *t, uint32_t index, struct buf *out, struct err *e)
 
 static int undefine(struct nv *nv, struct err *e)
 {
+	TSS2L_SYS_AUTH_RESPONSE answer;
 	struct tpm_try again = { 0 };
 	TSS2_RC rc;
 
 	do
-		rc = Esys_NV_UndefineSpace(nv->op->esys, ESYS_TR_RH_OWNER, nv->tr, ESYS_TR_PASSWORD,
-					   ESYS_TR_NONE, ESYS_TR_NONE);
+		rc = Tss2_Sys_NV_UndefineSpace(nv->op->sys, TPM2_RH_OWNER, nv->index,
+					       &tpm_no_password, &answer);
 	while (tpm_again(nv->op, &again, rc));
 	if (rc != TSS2_RC_SUCCESS)
 		return nv_fail(nv, rc, "TPM2_NV_UndefineSpace", e);
-	/* ESYS has closed it. */
-	tpm_tr_forget(nv->op, nv->index, false);
 	return 0;
 }
 
@@ -184,18 +179,17 @@ static int define(struct nv *nv, size_t size, struct err *e)
 			      .attributes = TPMA_NV_OWNERWRITE | TPMA_NV_OWNERREAD,
 			      .dataSize = (UINT16)size },
 	};
+	TSS2L_SYS_AUTH_RESPONSE answer;
 	struct tpm_try again = { 0 };
 	TSS2_RC rc;
 	int r;
 
 	do
-		rc = Esys_NV_DefineSpace(nv->op->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD,
-					 ESYS_TR_NONE, ESYS_TR_NONE, &no_auth, &public, &nv->tr);
+		rc = Tss2_Sys_NV_DefineSpace(nv->op->sys, TPM2_RH_OWNER, &tpm_no_password, &no_auth,
+					     &public, &answer);
 	while (tpm_again(nv->op, &again, rc));
 	if (rc != TSS2_RC_SUCCESS)
 		return nv_fail(nv, rc, "TPM2_NV_DefineSpace", e);
-	/* As what was there already from now on: one way to come by an object. */
-	(void)Esys_TR_Close(nv->op->esys, &nv->tr);
 	r = nv_open(nv, e);
 	if (r == 0 && nv->size != size)
 		return err_code(e, CODE_TPM_REPLY,
@@ -229,6 +223,7 @@ int tpm_nv_write(struct tpm *t, uint32_t index, struct view data, size_t pad, st
 {
 	cleanup_tpm_op struct tpm *op = NULL;
 	TPM2B_MAX_NV_BUFFER buffer = { 0 };
+	TSS2L_SYS_AUTH_RESPONSE answer;
 	struct tpm_try again = { 0 };
 	TSS2_RC rc;
 	int r;
@@ -240,7 +235,7 @@ int tpm_nv_write(struct tpm *t, uint32_t index, struct view data, size_t pad, st
 	if (r < 0)
 		return r;
 
-	struct nv nv = { .op = op, .index = index, .tr = ESYS_TR_NONE };
+	struct nv nv = { .op = op, .index = index };
 
 	r = nv_prepare(&nv, data.len, pad, e);
 	if (r < 0)
@@ -248,8 +243,8 @@ int tpm_nv_write(struct tpm *t, uint32_t index, struct view data, size_t pad, st
 	memcpy(buffer.buffer, data.p, data.len);
 	buffer.size = (UINT16)nv.size;
 	do
-		rc = Esys_NV_Write(op->esys, authority(&nv, TPMA_NV_OWNERWRITE), nv.tr,
-				   ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &buffer, 0);
+		rc = Tss2_Sys_NV_Write(op->sys, authority(&nv, TPMA_NV_OWNERWRITE), nv.index,
+				       &tpm_no_password, &buffer, 0, &answer);
 	while (tpm_again(op, &again, rc));
 	if (rc != TSS2_RC_SUCCESS)
 		return nv_fail(&nv, rc, "TPM2_NV_Write", e);

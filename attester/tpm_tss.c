@@ -7,7 +7,7 @@
 #include <tss2/tss2_rc.h>
 
 enum {
-	TRIES = 8,
+	TRIES = 14, /* 5 s in all */
 	PAUSE_MS = 20, /* doubled at each try */
 	PAUSE_MAX_MS = 500,
 	OPEN_TRIES = 6,
@@ -28,7 +28,7 @@ static void pause_ms(int64_t ms)
 	(void)poll(NULL, 0, (int)ms);
 }
 
-/* --- the transport that ESYS is given ---------------------------------------------------- */
+/* --- the transport that libtss2 is given -------------------------------------------------- */
 
 static struct tpm *tpm_of(TSS2_TCTI_CONTEXT *c)
 {
@@ -45,8 +45,7 @@ static TSS2_RC tcti_transmit(TSS2_TCTI_CONTEXT *c, size_t n, const uint8_t *p)
 }
 
 /*
- * ESYS would ask for ever after TSS2_TCTI_RC_TRY_AGAIN; a passed deadline is an error to it.
- * Nothing behind the reply is touched: p still holds the command, and libtss2 sends it again from
+ * A passed deadline is an error: ESYS would ask for ever after TSS2_TCTI_RC_TRY_AGAIN. Nothing behind the reply is touched: p still holds the command, and ESYS sends it again from
  * there when the TPM asks for that.
  */
 static TSS2_RC tcti_receive(TSS2_TCTI_CONTEXT *c, size_t *n, uint8_t *p, int32_t timeout)
@@ -65,59 +64,20 @@ static TSS2_RC tcti_receive(TSS2_TCTI_CONTEXT *c, size_t *n, uint8_t *p, int32_t
 
 static void tcti_finalize(TSS2_TCTI_CONTEXT *c)
 {
-	(void)c; /* the link outlives ESYS where that is wanted */
+	(void)c; /* the link outlives libtss2's context where that is wanted */
 }
 
 /* --- session ------------------------------------------------------------------------------ */
 
 static void disconnect(struct tpm *t)
 {
-	if (t->esys)
-		Esys_Finalize(&t->esys);
+	if (t->sys)
+		Tss2_Sys_Finalize(t->sys);
+	free(take(t->sys));
 	if (t->link.socket || t->io.code != CODE_TPM_TIMEOUT)
 		tpm_link_close(&t->link);
 	t->stale = false;
 	t->nv_chunk = 0;
-	for (size_t i = 0; i < TPM_KNOWN; i++)
-		t->known[i].handle = 0;
-}
-
-void tpm_tr_forget(struct tpm *op, uint32_t handle, bool close)
-{
-	for (size_t i = 0; i < TPM_KNOWN; i++) {
-		if (op->known[i].handle != handle)
-			continue;
-		if (close)
-			(void)Esys_TR_Close(op->esys, &op->known[i].tr);
-		op->known[i].handle = 0;
-	}
-}
-
-TSS2_RC tpm_tr(struct tpm *op, uint32_t handle, ESYS_TR *tr)
-{
-	struct tpm_try again = { 0 };
-	size_t at = 0;
-	TSS2_RC rc;
-
-	for (size_t i = 0; i < TPM_KNOWN; i++) {
-		if (op->known[i].handle == handle) {
-			*tr = op->known[i].tr;
-			return TSS2_RC_SUCCESS;
-		}
-		if (op->known[i].handle == 0)
-			at = i;
-	}
-	do
-		rc = Esys_TR_FromTPMPublic(op->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE,
-					   ESYS_TR_NONE, tr);
-	while (tpm_again(op, &again, rc));
-	if (rc != TSS2_RC_SUCCESS)
-		return rc;
-	if (op->known[at].handle != 0)
-		(void)Esys_TR_Close(op->esys, &op->known[at].tr);
-	op->known[at].handle = handle;
-	op->known[at].tr = *tr;
-	return rc;
 }
 
 /* /dev/tpm0 admits one program at a time, usually for a moment only. */
@@ -139,6 +99,7 @@ static int open_link(struct tpm *t, struct err *e)
 
 static int connect_tpm(struct tpm *t, struct err *e)
 {
+	const size_t size = Tss2_Sys_GetContextSize(TPM_LINK_MAX);
 	TSS2_RC rc;
 	int r;
 
@@ -147,7 +108,7 @@ static int connect_tpm(struct tpm *t, struct err *e)
 		if (r < 0)
 			return r;
 	}
-	if (t->esys)
+	if (t->sys)
 		return 0;
 	t->tcti = (struct tpm_tcti){
 		.v1 = { .magic = 0x766f756368736166, /* any number but 0 */
@@ -157,9 +118,12 @@ static int connect_tpm(struct tpm *t, struct err *e)
 			.finalize = tcti_finalize },
 		.tpm = t,
 	};
-	rc = Esys_Initialize(&t->esys, (TSS2_TCTI_CONTEXT *)(void *)&t->tcti, NULL);
+	t->sys = calloc(1, size);
+	if (!t->sys)
+		return err_set(e, ERR_NOMEM, "no memory for a TPM");
+	rc = Tss2_Sys_Initialize(t->sys, size, (TSS2_TCTI_CONTEXT *)(void *)&t->tcti, NULL);
 	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(t, rc, "Esys_Initialize", e);
+		return tpm_fail(t, rc, "Tss2_Sys_Initialize", e);
 	return 0;
 }
 
@@ -250,6 +214,31 @@ void tpm_set_wait(struct tpm *t, int64_t ms)
 	t->wait_ms = ms;
 }
 
+/* --- commands ------------------------------------------------------------------------------ */
+
+const TSS2L_SYS_AUTH_COMMAND tpm_no_password = {
+	.count = 1,
+	.auths = { { .sessionHandle = TPM2_RH_PW } },
+};
+
+TSS2_RC tpm_execute(struct tpm *op, const TSS2L_SYS_AUTH_COMMAND *auth,
+		    void (*meanwhile)(void *ctx), void *ctx)
+{
+	TSS2L_SYS_AUTH_RESPONSE answer = { 0 };
+	TSS2_RC rc = auth ? Tss2_Sys_SetCmdAuths(op->sys, auth) : TSS2_RC_SUCCESS;
+
+	if (rc == TSS2_RC_SUCCESS)
+		rc = Tss2_Sys_ExecuteAsync(op->sys);
+	if (rc != TSS2_RC_SUCCESS)
+		return rc;
+	if (meanwhile)
+		meanwhile(ctx);
+	rc = Tss2_Sys_ExecuteFinish(op->sys, TSS2_TCTI_TIMEOUT_BLOCK);
+	if (rc == TSS2_RC_SUCCESS && auth)
+		rc = Tss2_Sys_GetRspAuths(op->sys, &answer);
+	return rc;
+}
+
 /* --- codes -------------------------------------------------------------------------------- */
 
 TSS2_RC tpm_rc_of_device(TSS2_RC rc)
@@ -324,24 +313,25 @@ int tpm_fail(struct tpm *t, TSS2_RC rc, const char *command, struct err *e)
 
 /* --- properties --------------------------------------------------------------------------- */
 
-int tpm_properties(TPMS_CAPABILITY_DATA **out, struct tpm *op, uint32_t first, uint32_t n,
+int tpm_properties(TPML_TAGGED_TPM_PROPERTY *out, struct tpm *op, uint32_t first, uint32_t n,
 		   struct err *e)
 {
-	cleanup_esys TPMS_CAPABILITY_DATA *got = NULL;
+	TPMS_CAPABILITY_DATA got = { 0 };
 	struct tpm_try again = { 0 };
+	TPMI_YES_NO more;
 	TSS2_RC rc;
 
 	do
-		rc = Esys_GetCapability(op->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-					TPM2_CAP_TPM_PROPERTIES, first, n, NULL, &got);
+		rc = Tss2_Sys_GetCapability(op->sys, NULL, TPM2_CAP_TPM_PROPERTIES, first, n, &more,
+					    &got, NULL);
 	while (tpm_again(op, &again, rc));
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail(op, rc, "TPM2_GetCapability", e);
 	/* libtss2 takes any: another has another structure in the same place, and more of it. */
-	if (got->capability != TPM2_CAP_TPM_PROPERTIES)
+	if (got.capability != TPM2_CAP_TPM_PROPERTIES)
 		return err_code(e, CODE_TPM_REPLY,
 				"%s: TPM2_GetCapability: capability %u, asked for %u (properties)",
-				op->where, got->capability, TPM2_CAP_TPM_PROPERTIES);
-	*out = take(got);
+				op->where, got.capability, TPM2_CAP_TPM_PROPERTIES);
+	*out = got.data.tpmProperties;
 	return 0;
 }

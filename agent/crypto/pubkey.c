@@ -12,19 +12,31 @@ static void der_freep(uint8_t **p)
 	OPENSSL_free(*p);
 }
 
-/* Put the SPKI of the key into *der. */
-static int put_spki(struct buf *der, const EVP_PKEY *pkey, struct err *e)
-{
-	__attribute__((cleanup(der_freep))) uint8_t *p = NULL;
-	int n = i2d_PUBKEY(pkey, &p);
+struct pubkey {
+	EVP_PKEY *pkey;
+};
 
-	if (n <= 0)
-		return ossl_err(e, "encode a public key");
-	buf_put(der, p, (size_t)n);
-	return buf_check(der, "public key", e);
+void pubkey_free(struct pubkey *k)
+{
+	if (!k)
+		return;
+	EVP_PKEY_free(k->pkey);
+	free(k);
 }
 
-int pubkey_rsa_spki(struct buf *der, struct view n, uint32_t e, struct err *err)
+/* Takes the key over on success. */
+static int own(struct pubkey **out, EVP_PKEY **pkey, struct err *e)
+{
+	struct pubkey *k = malloc(sizeof *k);
+
+	if (!k)
+		return err_set(e, ERR_NOMEM, "no memory for a public key");
+	k->pkey = take(*pkey);
+	*out = k;
+	return 0;
+}
+
+int pubkey_rsa_new(struct pubkey **out, struct view n, uint32_t e, struct err *err)
 {
 	cleanup_pkey_ctx EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
 	cleanup_param_bld OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
@@ -48,10 +60,45 @@ int pubkey_rsa_spki(struct buf *der, struct view n, uint32_t e, struct err *err)
 	if (!params || EVP_PKEY_fromdata_init(ctx) != 1 ||
 	    EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1)
 		return ossl_err(err, "RSA key");
-	return put_spki(der, pkey, err);
+	return own(out, &pkey, err);
 }
 
-static int load_rsa(EVP_PKEY **out, struct view spki, struct err *e)
+int pubkey_spki(struct buf *der, const struct pubkey *k, struct err *e)
+{
+	__attribute__((cleanup(der_freep))) uint8_t *p = NULL;
+	int n = i2d_PUBKEY(k->pkey, &p);
+
+	if (n <= 0)
+		return ossl_err(e, "encode a public key");
+	buf_put(der, p, (size_t)n);
+	return buf_check(der, "public key", e);
+}
+
+int pubkey_rsa_spki(struct buf *der, struct view n, uint32_t e, struct err *err)
+{
+	cleanup_pubkey struct pubkey *k = NULL;
+	int r = pubkey_rsa_new(&k, n, e, err);
+
+	return r < 0 ? r : pubkey_spki(der, k, err);
+}
+
+int pubkey_verify_sha256(const struct pubkey *k, struct view message, struct view signature,
+			 struct err *e)
+{
+	cleanup_md_ctx EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_PKEY_CTX *how = NULL;
+
+	if (!ctx || EVP_DigestVerifyInit(ctx, &how, EVP_sha256(), NULL, k->pkey) != 1 ||
+	    EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_PADDING) != 1)
+		return ossl_err(e, "begin to verify a signature");
+	if (EVP_DigestVerify(ctx, signature.p, signature.len, message.p, message.len) != 1) {
+		ERR_clear_error();
+		return err_set(e, ERR_VERIFY, "the RSA signature does not match");
+	}
+	return 0;
+}
+
+static int load_rsa(struct pubkey **out, struct view spki, struct err *e)
 {
 	cleanup_pkey EVP_PKEY *pkey = NULL;
 	const uint8_t *p = spki.p;
@@ -72,26 +119,14 @@ static int load_rsa(EVP_PKEY **out, struct view spki, struct err *e)
 	if (bytes < PUBKEY_RSA_MIN || bytes > PUBKEY_RSA_MAX)
 		return err_set(e, ERR_UNSUPPORTED, "RSA modulus of %d bytes, want %d..%d", bytes,
 			       PUBKEY_RSA_MIN, PUBKEY_RSA_MAX);
-	*out = take(pkey);
-	return 0;
+	return own(out, &pkey, e);
 }
 
 int pubkey_rsa_verify_sha256(struct view spki, struct view message, struct view signature,
 			     struct err *e)
 {
-	cleanup_pkey EVP_PKEY *pkey = NULL;
-	cleanup_md_ctx EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	EVP_PKEY_CTX *how = NULL;
-	int r = load_rsa(&pkey, spki, e);
+	cleanup_pubkey struct pubkey *k = NULL;
+	int r = load_rsa(&k, spki, e);
 
-	if (r < 0)
-		return r;
-	if (!ctx || EVP_DigestVerifyInit(ctx, &how, EVP_sha256(), NULL, pkey) != 1 ||
-	    EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_PADDING) != 1)
-		return ossl_err(e, "begin to verify a signature");
-	if (EVP_DigestVerify(ctx, signature.p, signature.len, message.p, message.len) != 1) {
-		ERR_clear_error();
-		return err_set(e, ERR_VERIFY, "the RSA signature does not match");
-	}
-	return 0;
+	return r < 0 ? r : pubkey_verify_sha256(k, message, signature, e);
 }

@@ -12,24 +12,46 @@
 #define PUBKEY_RSA_MAX 1024        /* modulus, bytes */
 #define PUBKEY_DER_MAX (16u << 10) /* bytes */
 
+struct pubkey; /* opaque; immutable, any thread may use it */
+
+#define cleanup_pubkey __attribute__((cleanup(pubkey_freep)))
+
 /*
- * Append the SPKI of an RSA key.
+ * An RSA key of its two numbers.
  *
- * n  modulus, big-endian, PUBKEY_RSA_MIN..PUBKEY_RSA_MAX bytes with the highest not zero
- * e  exponent, odd; 0 means 65537, as a TPM writes it
+ * out  set on success only; free with pubkey_free()
+ * n    modulus, big-endian, PUBKEY_RSA_MIN..PUBKEY_RSA_MAX bytes with the highest not zero
+ * e    exponent, odd; 0 means 65537, as a TPM writes it
  *
- * Errors: ERR_FORMAT (n or e out of range), ERR_CRYPTO, ERR_LIMIT (der full), ERR_NOMEM.
+ * Errors: ERR_FORMAT (n or e out of range), ERR_CRYPTO, ERR_NOMEM.
  */
+int pubkey_rsa_new(struct pubkey **out, struct view n, uint32_t e, struct err *err) MUST_CHECK;
+void pubkey_free(struct pubkey *k);
+static inline void pubkey_freep(struct pubkey **k)
+{
+	pubkey_free(*k);
+}
+
+/* Append its SPKI. Errors: ERR_CRYPTO, ERR_LIMIT (der full), ERR_NOMEM. */
+int pubkey_spki(struct buf *der, const struct pubkey *k, struct err *e) MUST_CHECK;
+
+/*
+ * Verify RSASSA-PKCS1-v1_5 with SHA-256 over message; the signature has as many bytes as the
+ * modulus. Errors: ERR_VERIFY (it does not match), ERR_CRYPTO.
+ */
+int pubkey_verify_sha256(const struct pubkey *k, struct view message, struct view signature,
+			 struct err *e) MUST_CHECK;
+
+/* The SPKI of pubkey_rsa_new()'s key, where nothing else is wanted of it. Errors: as both. */
 int pubkey_rsa_spki(struct buf *der, struct view n, uint32_t e, struct err *err) MUST_CHECK;
 
 /*
- * Verify RSASSA-PKCS1-v1_5 with SHA-256 over message.
+ * pubkey_verify_sha256() with a key that comes as DER.
  *
- * spki       DER of an RSA key, nothing behind it
- * signature  as many bytes as the modulus
+ * spki  of an RSA key, nothing behind it
  *
- * Errors: ERR_FORMAT (spki does not parse), ERR_UNSUPPORTED (no RSA key, or its size is out of
- * range), ERR_VERIFY (the signature does not match), ERR_CRYPTO.
+ * Errors: besides, ERR_FORMAT (spki does not parse), ERR_UNSUPPORTED (no RSA key, or its size is
+ * out of range).
  */
 int pubkey_rsa_verify_sha256(struct view spki, struct view message, struct view signature,
 			     struct err *e) MUST_CHECK;

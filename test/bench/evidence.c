@@ -6,8 +6,10 @@
  *
  * PORT is a swtpm's (or paravisor's) on the loopback; REPLY a file with what Azure's metadata service
  * answers. A thread relays between it and a pty, so that both sides use a character device that stays
- * open, as /dev/tpmrm0 does. Ours and the floor take turns; the floor sends the same commands, made
- * beforehand, and looks at nothing. Prints JSON: medians in microseconds, and how often ours slept.
+ * open, as /dev/tpmrm0 does. Ours and the floor take turns; the floor sends the commands that the
+ * evidence cannot do without, made beforehand, each once, and looks at nothing. The thread counts
+ * them: ours sends no other number of them, or the bench fails. Prints JSON: medians in
+ * microseconds, and how often ours slept.
  */
 #include "agent/base/clock.h"
 #include "agent/base/fs.h"
@@ -78,13 +80,17 @@ static bool packet(int from, int to)
 static struct {
 	int master, tpm;
 	char path[64];
+	atomic_uint commands;
 } relay;
 
 static void *run_relay(void *unused)
 {
 	(void)unused;
-	while (packet(relay.master, relay.tpm) && packet(relay.tpm, relay.master))
-		continue;
+	while (packet(relay.master, relay.tpm)) {
+		relay.commands++;
+		if (!packet(relay.tpm, relay.master))
+			break;
+	}
 	return NULL;
 }
 
@@ -170,7 +176,6 @@ static void selection(uint32_t mask)
 static void quote(uint32_t ak, size_t nonce)
 {
 	of_handle(0x173, ak);
-	of_handle(0x173, ak);
 	begin(true, 0x158);
 	u(4, ak);
 	no_password();
@@ -206,9 +211,7 @@ static void make_floor(bool azure, size_t report)
 {
 	if (azure) {
 		of_handle(0x169, AZ_NV_INPUT);
-		of_handle(0x169, AZ_NV_INPUT);
 		nv(0x137, AZ_NV_INPUT, 48, 0);
-		of_handle(0x169, AZ_NV_REPORT);
 		of_handle(0x169, AZ_NV_REPORT);
 		for (size_t at = 0; at < report; at += 1024)
 			nv(0x14e, AZ_NV_REPORT, report - at < 1024 ? report - at : 1024, at);
@@ -312,11 +315,18 @@ int main(int argc, char **argv)
 	run_floor();
 	sleeps = 0;
 	for (size_t i = 0; i < n; i++) {
-		int64_t t = now_us(CLOCK_MONOTONIC), cpu = now_us(CLOCK_THREAD_CPUTIME_ID);
+		int64_t t, cpu;
 
+		relay.commands = 0;
+		t = now_us(CLOCK_MONOTONIC);
+		cpu = now_us(CLOCK_THREAD_CPUTIME_ID);
 		run_ours(a, &env);
 		ours[i] = now_us(CLOCK_MONOTONIC) - t;
 		ours_cpu += now_us(CLOCK_THREAD_CPUTIME_ID) - cpu;
+		if (relay.commands != floor_.n) {
+			fprintf(stderr, "evidence: ours sent %u commands, the floor %zu\n", relay.commands, floor_.n);
+			return 1;
+		}
 		t = now_us(CLOCK_MONOTONIC);
 		cpu = now_us(CLOCK_THREAD_CPUTIME_ID);
 		run_floor();
