@@ -82,6 +82,22 @@ static uint8_t kind_of(struct view raw)
 	return type == HCL_SNP || type == HCL_TDX ? (uint8_t)type : 0;
 }
 
+/*
+ * The same of a report that is there, without its offset 0: reading that makes the paravisor write
+ * another one, and none for 2 s after it, in which the first evidence may be wanted.
+ */
+static int peek_kind(uint8_t *found, const struct attester_env *env, struct err *e)
+{
+	uint8_t head[TYPE_END] = { 'H' };
+	int r = tpm_nv_peek(env->tpm, AZ_NV_REPORT, 1, head + 1, 3, e);
+
+	if (r == 0)
+		r = tpm_nv_peek(env->tpm, AZ_NV_REPORT, TYPE_AT, head + TYPE_AT, 4, e);
+	if (r == 0)
+		*found = kind_of((struct view){ head, sizeof head });
+	return r;
+}
+
 /* *found: an enum hcl_kind, or 0 for none. */
 static int find_kind(uint8_t *found, const struct attester_env *env, struct err *e)
 {
@@ -95,10 +111,13 @@ static int find_kind(uint8_t *found, const struct attester_env *env, struct err 
 		*found = kept.p[0];
 		return 0;
 	}
-	r = tpm_nv_read(env->tpm, AZ_NV_REPORT, &raw, &why);
-	if (r == 0) {
-		*found = kind_of(buf_view(&raw));
-	} else if (why.code != CODE_TPM_NV_ABSENT) {
+	r = peek_kind(found, env, &why);
+	/* One that does not show itself so is asked for: the whole decides. */
+	if (r == 0 ? *found == 0 : why.code == CODE_TPM_NV_UNWRITTEN || why.code == CODE_TPM_NV_SIZE) {
+		r = tpm_nv_read(env->tpm, AZ_NV_REPORT, &raw, &why);
+		*found = r == 0 ? kind_of(buf_view(&raw)) : 0;
+	}
+	if (r < 0 && why.code != CODE_TPM_NV_ABSENT) {
 		log_debug("no answer about an HCL report", "code=%s what=\"%s\"", err_name(&why),
 			  why.msg);
 		if (e)

@@ -122,6 +122,16 @@ int tpm_quote_with(struct tpm *t, uint32_t ak, struct tpm_quote *out, struct vie
 int tpm_nv_read(struct tpm *t, uint32_t index, struct buf *out, struct err *e) MUST_CHECK;
 
 /*
+ * Read a few bytes of an index without its beginning, which Azure's paravisor answers with what is
+ * there already.
+ * out     n bytes, 1..TPM_NV_PEEK; set on success only
+ * offset  1 or more; the index must reach so far (tpm.nv-size)
+ */
+#define TPM_NV_PEEK 32
+int tpm_nv_peek(struct tpm *t, uint32_t index, size_t offset, uint8_t *out, size_t n,
+		struct err *e) MUST_CHECK;
+
+/*
  * Write data to offset 0 of an index of the owner. Absent: it is defined with that size
  * (OWNERWRITE, OWNERREAD). Of that size: it is used. Of `pad` bytes (0: none): the data are zero
  * padded to them. Of another size: it is undefined and defined anew.

@@ -6,7 +6,7 @@
  * index (its size, how much it gives at once) is held to limits before it is used.
  */
 enum {
-	CHUNK_MIN = 32,                     /* a TPM that gives less at once is broken */
+	CHUNK_MIN = TPM_NV_PEEK,            /* a TPM that gives less at once is broken */
 	CHUNK_MAX = TPM2_MAX_NV_BUFFER_SIZE, /* of libtss2 */
 	DATA_MAX = 64,                      /* of tpm_nv_write() */
 };
@@ -151,6 +151,28 @@ int tpm_nv_read(struct tpm *t, uint32_t index, struct buf *out, struct err *e)
 	}
 	buf_put(out, bytes, nv.size);
 	return buf_check(out, "NV index", e);
+}
+
+int tpm_nv_peek(struct tpm *t, uint32_t index, size_t offset, uint8_t *out, size_t n, struct err *e)
+{
+	cleanup_tpm_op struct tpm *op = NULL;
+	int r;
+
+	if (offset == 0 || n == 0 || n > TPM_NV_PEEK)
+		return err_set(e, ERR_USAGE, "%zu bytes at %zu of NV %08x", n, offset, index);
+	r = tpm_begin(&op, t, TPM_WAIT, e);
+	if (r < 0)
+		return r;
+
+	struct nv nv = { .op = op, .index = index };
+
+	r = nv_open(&nv, e);
+	if (r < 0)
+		return r;
+	if (offset > nv.size || n > nv.size - offset)
+		return err_code(e, CODE_TPM_NV_SIZE, "%s: NV %08x has %zu bytes, want %zu at %zu",
+				op->where, index, nv.size, n, offset);
+	return read_piece(out, n, &nv, offset, e);
 }
 
 /* --- write ---------------------------------------------------------------------------------- */

@@ -52,6 +52,7 @@ static inline void fake_sync(void)
 		synced_;                                                                           \
 	})
 #define tpm_nv_read(...)     FAKE_SYNCED(tpm_nv_read(__VA_ARGS__))
+#define tpm_nv_peek(...)     FAKE_SYNCED(tpm_nv_peek(__VA_ARGS__))
 #define tpm_nv_write(...)    FAKE_SYNCED(tpm_nv_write(__VA_ARGS__))
 #define tpm_quote(...)       FAKE_SYNCED(tpm_quote(__VA_ARGS__))
 #define attester_detect(...) FAKE_SYNCED(attester_detect(__VA_ARGS__))

@@ -172,7 +172,7 @@ static struct guest guest(const char *path)
 	struct err e = { 0 };
 
 	/* The fake is one a process. */
-	g.f->nv_starts = g.f->nv_writes = g.f->commands = 0;
+	g.f->nv_starts = g.f->nv_reads = g.f->nv_writes = g.f->commands = 0;
 	for (size_t i = 0; i < ARRAY_LEN(g.f->answer); i++)
 		g.f->answer[i] = 0;
 	g.doc = vector_json(test_shared(path));
@@ -283,15 +283,69 @@ TEST(az__detection__by_type_and_asked_once)
 	cleanup_guest struct guest g = guest(RECORDED "az-snp-vtpm/evidence-v2.json");
 
 	CHECK(strcmp(attester_detect(&g.env)->name, "az-snp-vtpm") == 0);
-	CHECK_INT(g.f->nv_starts, 1);
+	/* The beginning is left alone: the paravisor's next report is the first evidence's. */
+	CHECK_INT(g.f->nv_starts, 0);
+	CHECK_INT(g.f->nv_reads, 2);
 	/* Kept also for who asks again when the report has gone. */
 	g.f->nv[0].index = 0;
 	CHECK(az_detect(&g.env, HCL_SNP) && !az_detect(&g.env, HCL_TDX));
-	CHECK_INT(g.f->nv_starts, 1);
+	CHECK_INT(g.f->nv_reads, 2);
 	attester_cache_drop(g.env.cache, view_str("hcl-type"));
 	CHECK(strcmp(attester_detect(&g.env)->name, "tpm") == 0);
 	g.env.tpm = NULL;
 	CHECK(!az_detect(&g.env, HCL_SNP));
+}
+
+/* What does not show a report in its middle is read whole, once. */
+TEST(az__detection__other_indexes__are_read_whole)
+{
+	static const struct {
+		size_t size, at;
+		uint8_t change;
+		unsigned starts;
+		const char *platform;
+	} rows[] = {
+		{ 2600, 1, 0x20, 1, "tpm" },    /* another magic */
+		{ 2600, 0, 0x20, 0, "az-snp-vtpm" }, /* one that only its evidence will tell */
+		{ 2600, 1224, 2 ^ 1, 1, "tpm" }, /* a VBS guest */
+		{ 2600, 1224, 2 ^ 4, 0, "az-tdx-vtpm" },
+		{ 100, 50, 1, 1, "tpm" },
+		{ 1227, 50, 1, 1, "tpm" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		cleanup_guest struct guest g = guest(RECORDED "az-snp-vtpm/evidence-v2.json");
+		const struct attester *a;
+
+		g.f->nv_reads = 0;
+		set_report(&g, (struct view){ g.hcl.p, rows[i].size });
+		g.f->nv[0].bytes.p[rows[i].at] ^= rows[i].change;
+		a = attester_detect(&g.env);
+		if (!a || strcmp(a->name, rows[i].platform) != 0)
+			test_fail(__FILE__, __LINE__, "row %zu: %s", i, a ? a->name : "none");
+		CHECK_INT(g.f->nv_starts, rows[i].starts);
+		CHECK(attester_detect(&g.env) == a);
+		CHECK_INT(g.f->nv_starts, rows[i].starts);
+	}
+}
+
+/* Not written yet: reading its beginning makes the paravisor write it. */
+static void write_report(struct fake_tpm *f)
+{
+	if (f->nv[0].bytes.len == 0)
+		for (unsigned i = 0; i < f->nv[0].size; i++)
+			buf_putc(&f->nv[0].bytes, i < 4 ? (uint8_t)"HCLA"[i] : i == 1224 ? 2 : 0);
+}
+
+TEST(az__detection__report_that_nobody_has_read_yet__is_asked_for)
+{
+	cleanup_guest struct guest g = guest(RECORDED "az-snp-vtpm/evidence-v2.json");
+
+	buf_reset(&g.f->nv[0].bytes);
+	g.f->on_nv_read = write_report;
+	CHECK(az_detect(&g.env, HCL_SNP));
+	CHECK_INT(g.f->nv_starts, 1);
+	g.f->on_nv_read = NULL;
 }
 
 TEST(az__detection__a_tpm_in_trouble_is_asked_again)
@@ -310,7 +364,7 @@ TEST(az__detection__a_tpm_in_trouble_is_asked_again)
 	attester_cache_drop(g.env.cache, view_str("hcl-type"));
 	g.f->nv[0].bytes.p[1232] ^= 1;
 	CHECK(az_detect(&g.env, HCL_SNP));
-	g.f->nv[0].bytes.p[0] ^= 1;
+	g.f->nv[0].bytes.p[1] ^= 1;
 	attester_cache_drop(g.env.cache, view_str("hcl-type"));
 	CHECK(!az_detect(&g.env, HCL_SNP));
 }

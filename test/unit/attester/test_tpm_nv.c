@@ -129,6 +129,48 @@ TEST(tpm_nv_read__index_of_its_own__is_read_with_its_password)
 	CHECK_INT(tpm_nv_read(t, INDEX, &out, NULL), 0);
 }
 
+TEST(tpm_nv_peek__some_bytes__or_what_is_wrong)
+{
+	static const struct {
+		size_t offset, n;
+		enum err_code want; /* CODE_OK: they are read */
+	} rows[] = {
+		{ 1, 3, CODE_OK },
+		{ 96, 4, CODE_OK },
+		{ 68, 32, CODE_OK },
+		{ 97, 4, CODE_TPM_NV_SIZE },
+		{ 100, 1, CODE_TPM_NV_SIZE },
+		{ SIZE_MAX, 2, CODE_TPM_NV_SIZE },
+		{ 65536 + 1, 3, CODE_TPM_NV_SIZE }, /* a TPM takes 16 bits of it */
+		{ 0, 4, CODE_GENERAL_USAGE },
+		{ 1, 0, CODE_GENERAL_USAGE },
+		{ 1, 33, CODE_GENERAL_USAGE },
+	};
+	struct fake_tpm *f = fake_tpm_start();
+	cleanup_tpm struct tpm *t = open_fake(f);
+	uint8_t out[64] = { 0 };
+	struct err e;
+
+	f->nv_starts = 0;
+	fill(&f->nv[0], INDEX, 100);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int r;
+
+		out[0] = 0xee;
+		r = tpm_nv_peek(t, INDEX, rows[i].offset, out, rows[i].n, &e);
+		if (rows[i].want == CODE_OK) {
+			CHECK_INT(r, 0);
+			CHECK(memcmp(out, f->nv[0].bytes.p + rows[i].offset, rows[i].n) == 0);
+			continue;
+		}
+		CHECK(r < 0 && e.code == rows[i].want && out[0] == 0xee);
+	}
+	CHECK_INT(f->nv_starts, 0);
+	CHECK(tpm_nv_peek(t, INDEX + 7, 1, out, 3, &e) < 0 && e.code == CODE_TPM_NV_ABSENT);
+	f->nv[0].size = 200;
+	CHECK(tpm_nv_peek(t, INDEX, 99, out, 4, &e) < 0 && e.code == CODE_TPM_REPLY);
+}
+
 TEST(tpm_nv_write__by_what_is_there__defines_uses_or_defines_anew)
 {
 	static const struct {
