@@ -161,6 +161,9 @@ class Paravisor(mux.Mux):
             return mux.answer(RC_UNINITIALIZED)
         if offset == 0:
             self.renew()
+        elif self.report is None:
+            # The one of the start, which nobody has asked for.
+            self.report, self.made_at = self.make_report(), -RENEW_S
         if offset + size > (self.claims or self.size):
             return mux.answer(0x146)
         part = self.report[offset:offset + size]
