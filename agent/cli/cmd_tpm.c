@@ -30,6 +30,25 @@ static const char handle_help[] =
 	"HEX  persistent handle of the AK (default: the image's, usually 81010002)";
 static const char json_help[] = "print JSON";
 
+/* A command line of these options alone. Returns -1 to go on, else the exit code. */
+static int parse(struct where *w, const char *command, const char *about, int argc, char **argv)
+{
+	const struct cli_option options[] = {
+		{ "--device", NULL, &w->device, device_help },
+		{ "--handle", NULL, &w->handle, handle_help },
+		{ "--json", &w->json, NULL, json_help },
+	};
+	const struct cli_syntax syntax = {
+		.command = command,
+		.operands = "",
+		.about = about,
+		.options = options,
+		.n_options = ARRAY_LEN(options),
+	};
+
+	return cli_parse(&syntax, argc, argv, NULL);
+}
+
 static int read_handle(uint32_t *out, const char *text, struct err *e)
 {
 	const char *digits = text[0] == '0' && text[1] == 'x' ? text + 2 : text;
@@ -116,23 +135,11 @@ static const char provision_about[] =
 static int provision_ak(int argc, char **argv)
 {
 	struct where w = { 0 };
-	const struct cli_option options[] = {
-		{ "--device", NULL, &w.device, device_help },
-		{ "--handle", NULL, &w.handle, handle_help },
-		{ "--json", &w.json, NULL, json_help },
-	};
-	const struct cli_syntax syntax = {
-		.command = "tpm provision-ak",
-		.operands = "",
-		.about = provision_about,
-		.options = options,
-		.n_options = ARRAY_LEN(options),
-	};
 	cleanup_tpm struct tpm *t = NULL;
 	cleanup_ak_text struct ak_text ak = { .base64 = BUF_MAX(2 * TPM_SPKI_MAX) };
 	cleanup_buf struct buf out = BUF_MAX(TEXT_MAX);
 	struct err e;
-	int r = cli_parse(&syntax, argc, argv, NULL);
+	int r = parse(&w, "tpm provision-ak", provision_about, argc, argv);
 
 	if (r >= 0)
 		return r;
@@ -210,25 +217,13 @@ static const char show_about[] =
 static int show(int argc, char **argv)
 {
 	struct where w = { 0 };
-	const struct cli_option options[] = {
-		{ "--device", NULL, &w.device, device_help },
-		{ "--handle", NULL, &w.handle, handle_help },
-		{ "--json", &w.json, NULL, json_help },
-	};
-	const struct cli_syntax syntax = {
-		.command = "tpm show",
-		.operands = "",
-		.about = show_about,
-		.options = options,
-		.n_options = ARRAY_LEN(options),
-	};
 	cleanup_tpm struct tpm *t = NULL;
 	cleanup_ak_text struct ak_text ak = { .base64 = BUF_MAX(2 * TPM_SPKI_MAX) };
 	cleanup_buf struct buf about = BUF_MAX(512), out = BUF_MAX(TEXT_MAX);
 	uint8_t pcrs[TPM_PCRS][32];
 	struct err e, no_ak = { 0 };
 	bool usable;
-	int r = cli_parse(&syntax, argc, argv, NULL);
+	int r = parse(&w, "tpm show", show_about, argc, argv);
 
 	if (r >= 0)
 		return r;
