@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/environment.h"
+#include "agent/base/mem.h"
 #include "test/test.h"
 
 #include <stdlib.h>
