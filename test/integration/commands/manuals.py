@@ -112,6 +112,17 @@ def manual__exit_codes__are_those_that_help_names(build):
         assert said <= table, (name, said - table)
 
 
+def manual__of_doctor__has_its_checks(build):
+    del build
+    code = "".join(f.read_text() for f in (TOP / "agent/cli").glob("*doctor*.c"))
+    checks = set(re.findall(r'(?:doctor_(?:say|advise|fail)|check_socket)\(d,\s*"([a-z-]+)"', code)) | {"tls", "connection"}
+    page = sections("vouchsafe.1.scd")["DOCTOR"]
+    entries = {w for line in page.splitlines() if line.startswith("*") and "Verdicts" not in line
+               for w in re.findall(r"\*([a-z-]+)\*", line)}
+    assert len(checks) > 30 and checks <= entries, checks - entries
+    assert entries - checks <= {"bad", "note", "fail", "skip", "ok"}, entries - checks
+
+
 def documents__tests_files_and_codes_that_they_name__exist(build):
     tests = {f"{f.relative_to(TOP / 'test/integration').parts[0]}/{m}"
              for f in (TOP / "test/integration").glob("*/*.py") for m in re.findall(r"^def (\w+)\(", f.read_text(), re.M)}
@@ -140,5 +151,6 @@ ALL = (
     manual__of_each_daemon__has_its_options,
     manual__of_native_kata__has_the_options_of_both_names,
     manual__exit_codes__are_those_that_help_names,
+    manual__of_doctor__has_its_checks,
     documents__tests_files_and_codes_that_they_name__exist,
 )
