@@ -6,14 +6,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/blkpg.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 /* Loop devices over memory; a test is skipped where there are none. Device mapper is not needed. */
-#define LOOP_SIZE (33u << 20)
-#define LOOPS     4
+#define LOOP_SIZE       (33u << 20)
+#define LOOPS           4
+#define LOOP_PARTITIONS 2 /* that a test may make on one */
 
 struct loop {
 	int backing; /* a memfd */
@@ -22,12 +24,23 @@ struct loop {
 
 static char loop_paths[LOOPS][32];
 
+/* They outlive what the loop device is over. */
+static void loop_drop_partition(int fd, int number)
+{
+	struct blkpg_partition part = { .pno = number };
+	struct blkpg_ioctl_arg drop = { .op = BLKPG_DEL_PARTITION, .datalen = sizeof part, .data = &part };
+
+	(void)ioctl(fd, BLKPG, &drop);
+}
+
 static void loop_detach(void)
 {
 	for (int i = 0; i < LOOPS; i++) {
 		int fd = loop_paths[i][0] ? open(loop_paths[i], O_RDONLY | O_CLOEXEC) : -1;
 
 		if (fd >= 0) {
+			for (int n = 1; n <= LOOP_PARTITIONS; n++)
+				loop_drop_partition(fd, n);
 			(void)ioctl(fd, LOOP_CLR_FD, 0);
 			(void)close(fd);
 		}

@@ -4,7 +4,6 @@
 #include "test/unit/mounts/tmpdir.h"
 #include "test/unit/volume/loop.h"
 
-#include <linux/blkpg.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/sysmacros.h>
@@ -115,7 +114,9 @@ TEST(records_admit__places_and_names__refused_or_admitted)
 		enum err_code code;
 	} rows[] = {
 		{ "/run/x/b", "b", true, CODE_OK },
-		{ "/run/x/ab", "b", true, CODE_OK },
+		{ "/run/x/ab", "b", false, CODE_OK },
+		{ "/run/x/a-", "b", false, CODE_OK },
+		{ "/ru", "b", true, CODE_OK },
 		{ "/run/x/b", "a", true, CODE_VOLUME_BUSY },
 		{ "/run/x/a", "b", true, CODE_VOLUME_MOUNT_POINT_IN_USE },
 		{ "/run/x/a", "b", false, CODE_VOLUME_MOUNT_POINT_IN_USE },
@@ -161,7 +162,7 @@ TEST(device_shared__partition_and_disk__yes)
 		FILE *f;
 
 		add.data = &part[i];
-		if (ioctl(fd, BLKPG, &add) < 0)
+		if (ioctl(fd, BLKPG, &add) < 0 && (errno == EINVAL || errno == ENOTTY))
 			test_skip("this kernel's loop devices have no partitions");
 		(void)snprintf(path, sizeof path, "/sys/class/block/%sp%d/dev", l.path + 5, i + 1);
 		f = fopen(path, "re");
@@ -177,11 +178,6 @@ TEST(device_shared__partition_and_disk__yes)
 	r.minor = p[0][1];
 	CHECK_ERR(records_admit(&all, &r, &e), ERR_SYSTEM, e, "shares its sectors");
 	CHECK_INT(e.code, CODE_VOLUME_BUSY);
-	for (int i = 0; i < 2; i++) {
-		add.op = BLKPG_DEL_PARTITION;
-		add.data = &part[i];
-		CHECK(ioctl(fd, BLKPG, &add) == 0);
-	}
 	CHECK(close(fd) == 0);
 }
 
