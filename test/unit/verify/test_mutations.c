@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/verify/roots.h"
 #include "test/unit/verify/vector.h"
 
 /*
@@ -69,22 +70,42 @@ static void each_byte_of_cert(struct view der, const struct x509_cert *issuer,
 	}
 }
 
-TEST(snp__each_byte_of_a_vcek__is_guarded)
+/* One key's certificate, its issuer and the root, each byte of all three that are not done yet. */
+static void each_byte_of_chain(struct view vek, enum snp_generation g, enum roots_amd by, bool root_too)
 {
-	cleanup_evidence struct evidence *ev = shared_evidence(E2E_SNP);
-	cleanup_buf struct buf ask = vector_bytes("agent/verify/roots/amd_genoa_ask.der");
-	cleanup_buf struct buf ark = vector_bytes("agent/verify/roots/amd_genoa_ark.der");
-	cleanup_x509 struct x509_cert *vcek = NULL;
+	cleanup_x509 struct x509_cert *leaf = NULL;
 	cleanup_x509 struct x509_cert *issuer = NULL;
 	cleanup_x509 struct x509_cert *root = NULL;
 
-	CHECK_INT(x509_load_any(&vcek, ev->certs.cert[0].data, NULL), 0);
-	CHECK_INT(x509_load(&issuer, buf_view(&ask), NULL), 0);
-	CHECK_INT(x509_load(&root, buf_view(&ark), NULL), 0);
-	CHECK_INT(x509_issued(vcek, issuer, X509_AMD, NULL), 0);
-	each_byte_of_cert(x509_der(vcek), issuer, X509_AMD);
+	CHECK_INT(x509_load_any(&leaf, vek, NULL), 0);
+	CHECK_INT(roots_amd(&issuer, g, by, NULL), 0);
+	CHECK_INT(roots_amd(&root, g, ROOTS_ARK, NULL), 0);
+	CHECK_INT(x509_issued(leaf, issuer, X509_AMD, NULL), 0);
+	each_byte_of_cert(x509_der(leaf), issuer, X509_AMD);
 	each_byte_of_cert(x509_der(issuer), root, X509_AMD);
-	each_byte_of_cert(x509_der(root), root, X509_AMD);
+	if (root_too)
+		each_byte_of_cert(x509_der(root), root, X509_AMD);
+}
+
+TEST(snp__each_byte_of_a_vcek__is_guarded)
+{
+	cleanup_evidence struct evidence *ev = shared_evidence(E2E_SNP);
+
+	each_byte_of_chain(ev->certs.cert[0].data, SNP_GENOA, ROOTS_ASK, true);
+}
+
+TEST(snp__each_byte_of_azures_vcek__is_guarded)
+{
+	cleanup_evidence struct evidence *ev = shared_evidence(TEST_DATA "az-snp-vtpm/evidence-v2.json");
+
+	each_byte_of_chain(buf_view(&ev->vcek), SNP_MILAN, ROOTS_ASK, true);
+}
+
+TEST(snp__each_byte_of_a_vlek__is_guarded)
+{
+	cleanup_buf struct buf vlek = shared_bytes(TEST_DATA "snp/test-vlek.der");
+
+	each_byte_of_chain(buf_view(&vlek), SNP_MILAN, ROOTS_ASVK, false);
 }
 
 /* What of a quote is signed: header to body, the QE report, and the links between. */
