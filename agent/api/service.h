@@ -8,7 +8,7 @@
 
 /*
  * What a ttrpc method gets and gives. The server (ttrpc_server.h) moves frames; services
- * (cdh.h, later aa.h, keyprovider.h) turn payloads into calls of the mains' callbacks.
+ * (cdh.h, aa.h) turn payloads into calls of the mains' callbacks.
  */
 
 /* Who calls, from SO_PEERCRED at accept. */

@@ -30,7 +30,7 @@ struct finding {
 
 struct doctor {
 	struct guest guest;
-	bool have_platform, have_initdata, have_config, reached; /* what later checks stand on */
+	bool have_platform, have_initdata, have_config; /* what later checks stand on */
 	struct bootfacts boot;
 	struct verity_mount verity[2]; /* "/", "/usr" */
 	struct finding findings[DOCTOR_FINDINGS_MAX];
