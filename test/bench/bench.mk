@@ -5,13 +5,13 @@ bench_tools := $(B)/bench/replay $(B)/bench/floor $(B)/bench/load $(B)/bench/evi
 $(B)/bench/replay: $(B)/test/replay/replay.o $(B)/test/replay/replies.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ -lssl -lcrypto -o $@
-$(B)/bench/floor: $(B)/test/bench/floor.o
+$(B)/bench/floor: $(patsubst %,$(B)/test/bench/%.o,floor floor_crypto floor_http floor_tpm relay)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ -lcurl -lcrypto -ltss2-esys -ltss2-mu -o $@
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ -lcurl -lcrypto -ltss2-sys -ltss2-mu -o $@
 $(B)/bench/load: $(B)/test/bench/load.o $(B)/test/bench/ttrpc.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ -o $@
-$(B)/bench/evidence: $(B)/test/bench/evidence.o $(call archives_of,$(needs_attester))
+$(B)/bench/evidence: $(B)/test/bench/evidence.o $(B)/test/bench/relay.o $(call archives_of,$(needs_attester))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_attester)) -o $@
 

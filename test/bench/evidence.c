@@ -5,8 +5,7 @@
  *   evidence PORT tpm|az-snp-vtpm N [REPLY]
  *
  * PORT is a swtpm's (or paravisor's) on the loopback; REPLY a file with what Azure's metadata service
- * answers. A thread relays between it and a pty, so that both sides use a character device that stays
- * open, as /dev/tpmrm0 does. Ours and the floor take turns; the floor sends the commands that the
+ * answers. Both sides use it as a character device (relay.h). Ours and the floor take turns; the floor sends the commands that the
  * evidence cannot do without, made beforehand, each once, and looks at nothing. The thread counts
  * them: ours sends no other number of them, or the bench fails. Prints JSON: medians in
  * microseconds, and how often ours slept.
@@ -16,18 +15,12 @@
 #include "attester/attester.h"
 #include "attester/az.h"
 #include "attester/cache.h"
+#include "test/bench/relay.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <termios.h>
 #include <time.h>
 
 enum { COMMANDS_MAX = 32, PACKET_MAX = 4096, RUNS_MAX = 1000 };
@@ -50,70 +43,6 @@ static void need(bool yes, const char *what)
 		return;
 	fprintf(stderr, "evidence: %s\n", what);
 	exit(1);
-}
-
-static bool take_all(int fd, uint8_t *p, size_t n)
-{
-	for (size_t have = 0; have < n;) {
-		ssize_t got = read(fd, p + have, n - have);
-
-		if (got <= 0)
-			return false;
-		have += (size_t)got;
-	}
-	return true;
-}
-
-/* One command or answer, by the size in its header. */
-static bool packet(int from, int to)
-{
-	uint8_t p[PACKET_MAX];
-	size_t n;
-
-	if (!take_all(from, p, 10))
-		return false;
-	n = (size_t)p[4] << 8 | p[5];
-	return n >= 10 && n <= sizeof p && take_all(from, p + 10, n - 10) &&
-	       write(to, p, n) == (ssize_t)n;
-}
-
-static struct {
-	int master, tpm;
-	char path[64];
-	atomic_uint commands;
-} relay;
-
-static void *run_relay(void *unused)
-{
-	(void)unused;
-	while (packet(relay.master, relay.tpm)) {
-		relay.commands++;
-		if (!packet(relay.tpm, relay.master))
-			break;
-	}
-	return NULL;
-}
-
-static void start_relay(uint16_t port)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port),
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct termios raw;
-	pthread_t thread;
-	int one = 1, slave;
-
-	relay.tpm = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	need(connect(relay.tpm, (struct sockaddr *)&a, sizeof a) == 0, "cannot connect to the TPM");
-	(void)setsockopt(relay.tpm, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	relay.master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-	need(relay.master >= 0 && grantpt(relay.master) == 0 && unlockpt(relay.master) == 0 &&
-		     ptsname_r(relay.master, relay.path, sizeof relay.path) == 0,
-	     "no pty");
-	slave = open(relay.path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	need(slave >= 0 && tcgetattr(slave, &raw) == 0, "no pty");
-	cfmakeraw(&raw);
-	need(tcsetattr(slave, TCSANOW, &raw) == 0, "no pty");
-	need(pthread_create(&thread, NULL, run_relay, NULL) == 0, "no thread");
 }
 
 /* --- floor ------------------------------------------------------------------------------------ */
@@ -292,6 +221,7 @@ int main(int argc, char **argv)
 	cleanup_buf struct buf report = BUF_MAX(TPM_NV_MAX);
 	int64_t ours_cpu = 0, bare_cpu = 0;
 	const struct attester *a;
+	const char *device;
 	bool azure;
 	size_t n;
 	struct err e = { 0 };
@@ -302,13 +232,13 @@ int main(int argc, char **argv)
 	need(a && n > 0 && n <= RUNS_MAX, "PORT tpm|az-snp-vtpm N [REPLY]");
 	azure = strcmp(argv[2], "tpm") != 0;
 	need(argc < 5 || fs_read(&metadata_reply, argv[4], 1u << 16, &e) == 0, e.msg);
-	start_relay((uint16_t)strtoul(argv[1], NULL, 10));
-	need(tpm_open(&env.tpm, relay.path, &e) == 0, e.msg);
+	device = relay_start((uint16_t)strtoul(argv[1], NULL, 10));
+	need(tpm_open(&env.tpm, device, &e) == 0, e.msg);
 	need(attester_cache_new(&env.cache, &e) == 0, e.msg);
 	if (azure)
 		need(tpm_nv_read(env.tpm, AZ_NV_REPORT, &report, &e) == 0, e.msg);
 	make_floor(azure, report.len);
-	floor_.fd = open(relay.path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	floor_.fd = open(device, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	need(floor_.fd >= 0, "no pty");
 	/* The first fetches the certificate, and waits for a report that carries the data. */
 	run_ours(a, &env);
@@ -317,14 +247,14 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < n; i++) {
 		int64_t t, cpu;
 
-		relay.commands = 0;
+		relay_commands = 0;
 		t = now_us(CLOCK_MONOTONIC);
 		cpu = now_us(CLOCK_THREAD_CPUTIME_ID);
 		run_ours(a, &env);
 		ours[i] = now_us(CLOCK_MONOTONIC) - t;
 		ours_cpu += now_us(CLOCK_THREAD_CPUTIME_ID) - cpu;
-		if (relay.commands != floor_.n) {
-			fprintf(stderr, "evidence: ours sent %u commands, the floor %zu\n", relay.commands, floor_.n);
+		if (relay_commands != floor_.n) {
+			fprintf(stderr, "evidence: ours sent %u commands, the floor %zu\n", relay_commands, floor_.n);
 			return 1;
 		}
 		t = now_us(CLOCK_MONOTONIC);

@@ -100,7 +100,7 @@ class Bench:
 
     def floor(self, mode, *more):
         return [self.tools / "floor", *mode.split(), "--url", self.w.url, "--ca", self.w.tmp / "ca.pem",
-                "--tpm", f"127.0.0.1:{self.w.tpm_port}", "--initdata", self.initdata_text,
+                "--tpm", self.device, "--initdata", self.initdata_text,
                 "--sealed", self.sealed, *more]
 
     @property
@@ -108,8 +108,10 @@ class Bench:
         return self.w.root / "run/confidential-containers/initdata/initdata.toml"
 
     def start_tpm(self, log=None):
-        """As World.start_tpm, with swtpm's own record of commands when log is given."""
+        """As World.start_tpm, with swtpm's own record of commands when log is given, and as a device
+        that stays open, which /dev/tpmrm0 is: a swtpm wants a connection for each operation."""
         w = self.w
+        w.stop("relay")
         w.stop("swtpm")
         w.tpm_port = free_port_pair()
         state = w.tmp / "tpm"
@@ -129,7 +131,12 @@ class Bench:
             return False
 
         wait_for("swtpm", up)
-        w.image_settings(f'[tpm]\ndevice = "swtpm:127.0.0.1:{w.tpm_port}"\n')
+        out = w.tmp / "relay.path"
+        out.unlink(missing_ok=True)
+        w.start("relay", [self.tools / "floor", "relay", w.tpm_port], log=out)
+        wait_for("the TPM's device", lambda: out.exists() and out.read_text().endswith("\n"))
+        self.device = out.read_text().strip()
+        w.image_settings(f'[tpm]\ndevice = "{self.device}"\n')
 
     def start_replay(self, life=3600):
         """The same port at each start: the initdata names it."""
