@@ -250,7 +250,7 @@ static int fake_open(void *ctx, const struct mountd_volume *v, const struct secr
 	p->tell(p->ctx, "format", 0, 100);
 	p->tell(p->ctx, "mkfs", 100, 100);
 	if (saw.slow)
-		(void)usleep(400000);
+		(void)usleep(1500000);
 	if (saw.fails)
 		return err_code(e, CODE_VOLUME_NOT_EMPTY, "/dev/vdb holds ext4");
 	*mapper = strdup(v->mapper ?: "chosen");
@@ -436,6 +436,8 @@ TEST(mountd__client_gone__what_it_asked_for_is_done)
 	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0);
 	CHECK_INT(mountd_pass(l.pair, fds[1], NULL), 0);
 	q.volume.keyed = false;
+	/* Gone for what would be answered: else the answer may be quicker than close(). */
+	CHECK(shutdown(fds[0], SHUT_RD) == 0);
 	CHECK_INT(mountd_send(fds[0], &q, deadline_in(1000), NULL), 0);
 	(void)close(fds[0]);
 	(void)close(fds[1]);
@@ -462,7 +464,7 @@ TEST(mountd_open__deadline__ends_the_wait)
 	CHECK_ERR(mountd_open(&l, &q.volume, &key, deadline_in(150), NULL, &mapper, &e), ERR_TIMEOUT, e,
 		  "vouchsafe-mountd: nothing came in time");
 	CHECK_INT(e.code, CODE_VOLUME_DEADLINE);
-	CHECK(clock_boot_ms() - begin < 380);
+	CHECK(clock_boot_ms() - begin < 1400);
 	down(&s);
 }
 

@@ -176,7 +176,7 @@ TEST(ttrpc_client_open__nobody_there__waits_until_the_deadline)
 	CHECK_ERR(ttrpc_client_open(&c, "/tmp/vouchsafe-api-nowhere.sock", deadline_in(200), &e),
 		  ERR_NETWORK, e, "connect to /tmp/vouchsafe-api-nowhere.sock: ENOENT");
 	CHECK_INT(e.code, CODE_API_UNREACHABLE);
-	CHECK(clock_boot_ms() - before >= 200 && clock_boot_ms() - before < 2000);
+	CHECK(clock_boot_ms() - before >= 200 && clock_boot_ms() - before < 5000);
 	CHECK_INT(ttrpc_client_open(&c, "/tmp/vouchsafe-api-nowhere.sock", deadline_in(0), NULL),
 		  -ERR_NETWORK);
 }

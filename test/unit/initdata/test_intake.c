@@ -209,7 +209,7 @@ TEST(intake_run__deadline__ends_the_tries_and_the_pauses)
 		CHECK(s.asked >= 2 && s.asked <= 8);
 		CHECK(pause < 60000 || s.asked == 2);
 	}
-	CHECK(clock_boot_ms() - start < 2000);
+	CHECK(clock_boot_ms() - start < 8000);
 	end();
 }
 

@@ -248,7 +248,7 @@ TEST(session_token__deadlines_of_different_length__each_leaves_at_its_own_and_no
 		end(&c[i]);
 		CHECK_ERR(c[i].r, ERR_TIMEOUT, c[i].e, "http://t gave no answer");
 		CHECK_INT(c[i].e.code, CODE_NET_TIMEOUT);
-		CHECK(c[i].took_ms >= 60 * (i + 1) && c[i].took_ms < 60 * (i + 1) + 1000);
+		CHECK(c[i].took_ms >= 60 * (i + 1) && c[i].took_ms < 60 * (i + 1) + 4000);
 	}
 	gate(false);
 	end(&c[3]);
@@ -292,7 +292,7 @@ TEST(session_token__network_fails_twice__pauses_then_serves)
 	CHECK_INT(c.r, 0);
 	secret_done(&c.token);
 	/* The pauses are 250 and 500 ms, ± a half. */
-	CHECK(c.took_ms >= 375 && c.took_ms < 2000);
+	CHECK(c.took_ms >= 375 && c.took_ms < SOON_MS);
 	CHECK_INT(atomic_load(&world.auths), 3);
 	CHECK_INT(stats.handshakes_failed, 2);
 	session_close(s);
@@ -311,7 +311,7 @@ TEST(session_token__a_crowd_and_no_network__few_handshakes_and_the_last_reason_f
 		end(&c[i]);
 		CHECK_ERR(c[i].r, ERR_NETWORK, c[i].e, "gave up after");
 		CHECK_INT(c[i].e.code, CODE_NET_DNS);
-		CHECK(c[i].took_ms >= 400 + i * 10 && c[i].took_ms < 400 + i * 10 + 1000);
+		CHECK(c[i].took_ms >= 400 + i * 10 && c[i].took_ms < 400 + i * 10 + 4000);
 	}
 	/* At 0, then 125 ms and 250 ms later at the earliest; the fourth after 500 more. */
 	CHECK(atomic_load(&world.auths) >= 2 && atomic_load(&world.auths) <= 4);
@@ -582,7 +582,7 @@ TEST(session_sleep__stopped__ends_at_once)
 	session_stop(s);
 	since = clock_boot_ms();
 	CHECK(!session_sleep(s, 10 * 1000));
-	CHECK(clock_boot_ms() - since < 1000);
+	CHECK(clock_boot_ms() - since < 8000);
 	CHECK_INT(now_ask(s, SOON_MS, NULL), CODE_NET_BROKEN);
 	session_leave(s);
 	session_close(s);

