@@ -2,7 +2,9 @@
 #ifndef ATTESTER_BITS_H
 #define ATTESTER_BITS_H
 
-#include "agent/base/buf.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* Flag words of the hardware reports, for people: which bit, its stable name, what it means. */
 struct bit_word {
@@ -20,8 +22,5 @@ static inline bool bit_is_set(uint64_t value, unsigned bit)
 {
 	return bit < 64 && (value >> bit & 1);
 }
-
-/* Append the names of the bits that are set, ", " between, unknown ones as "bit 12"; or "none". */
-void bits_names(struct buf *out, struct bit_table table, uint64_t value);
 
 #endif

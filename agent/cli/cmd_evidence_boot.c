@@ -154,14 +154,19 @@ static void show_log_of(struct facts *f, const struct evidence *ev, struct view 
 
 void show_boot(struct facts *f, const struct evidence *ev, const struct show_log *with)
 {
-	bool tdx = ev->tee == EVIDENCE_TDX;
-	struct view raw = with->log.len == 0 && tdx ? buf_view(&ev->eventlog) : with->log;
+	bool tdx = ev->tee == EVIDENCE_TDX, booted = tdx || ev->has_tpm;
+	struct view raw = with->has_log || !tdx ? with->log : buf_view(&ev->eventlog);
+	bool has_log = with->has_log || raw.len > 0;
 
-	if (with->uki && ev->has_tpm)
+	if (with->uki && !ev->has_tpm && !has_log)
+		facts_text(f, "image", "not compared: without a PCR 11 it takes a boot log");
+	else if (with->uki && ev->has_tpm)
 		show_image(f, ev, with->uki);
-	if (raw.len > 0 && (tdx || ev->has_tpm))
+	if (has_log && booted)
 		show_log_of(f, ev, raw, with);
-	else if (!f->json && (tdx || ev->has_tpm))
-		facts_text(f, "boot log", "%s", tdx ? "none came with the evidence" :
+	else if (has_log)
+		facts_text(f, "boot_log", "not compared: this evidence has no registers of a boot");
+	else if (!f->json && booted)
+		facts_text(f, "boot_log", "%s", tdx ? "none came with the evidence" :
 					      "none given: --event-log FILE says what set each PCR");
 }

@@ -268,23 +268,6 @@ static void show_one(struct facts *f, const struct evidence *ev, bool device,
 	facts_close(f);
 }
 
-/* This guest's own log counts for evidence that this guest's TPM may have made; show_boot() says. */
-static int read_log(struct buf *log, const char *path, const struct evidence *ev, bool *own,
-		    struct err *e)
-{
-	int r;
-
-	*own = false;
-	if (path) {
-		r = cli_read(log, path, LOG_MAX, e);
-		return r < 0 ? err_wrap(e, r, "--event-log %s", path) : 0;
-	}
-	if (ev->has_tpm && access(SHOW_TPM_LOG, R_OK) == 0 &&
-	    fs_read(log, SHOW_TPM_LOG, LOG_MAX, NULL) == 0)
-		*own = true;
-	return 0;
-}
-
 struct show_args {
 	const char *file, *tee, *log, *cmdline, *uki;
 	bool json;
@@ -302,6 +285,24 @@ static void show_args_done(struct show_args *a)
 	buf_done(&a->log_bytes);
 	buf_done(&a->line);
 	buf_done(&a->image_file);
+}
+
+/* This guest's own log counts for evidence that this guest's TPM may have made; show_boot() says. */
+static int take_log(struct show_args *a, const struct evidence *ev, struct err *e)
+{
+	int r = 0;
+
+	if (a->log) {
+		r = cli_read(&a->log_bytes, a->log, LOG_MAX, e);
+		if (r < 0)
+			return err_wrap(e, r, "--event-log %s", a->log);
+	} else if (ev->has_tpm && access(SHOW_TPM_LOG, R_OK) == 0 &&
+		   fs_read(&a->log_bytes, SHOW_TPM_LOG, LOG_MAX, NULL) == 0) {
+		a->with.own = true;
+	}
+	a->with.has_log = a->log || a->with.own;
+	a->with.log = buf_view(&a->log_bytes);
+	return r;
 }
 
 static int take_image(struct show_args *a, struct err *e)
@@ -325,8 +326,7 @@ static int take_all(struct show_args *a, struct err *e)
 	if (r < 0)
 		return r;
 	booted = a->evidence.item[cli_booted(&a->evidence)];
-	r = read_log(&a->log_bytes, a->log, booted, &a->with.own, e);
-	a->with.log = buf_view(&a->log_bytes);
+	r = take_log(a, booted, e);
 	if (r < 0 || a->uki)
 		return r < 0 ? r : take_image(a, e);
 	if (a->cmdline || a->with.own)

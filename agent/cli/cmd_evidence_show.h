@@ -13,7 +13,8 @@
 #define SHOW_CMDLINE "/proc/cmdline"
 
 struct show_log {
-	struct view log;       /* empty: none */
+	bool has_log;
+	struct view log;
 	bool own;              /* it is this machine's, which the evidence may have nothing to do with */
 	struct view cmdline;   /* text that may be the measured command line; empty: none */
 	const struct uki *uki; /* that may be the measured image, or NULL */

@@ -450,6 +450,7 @@ def event_log__of_a_direct_boot__has_its_command_line(w):
 
 
 def show__an_image__is_held_against_pcr_11(w):
+    need(DATA)
     stub = pathlib.Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
     if not stub.exists() or not shutil.which("objcopy"):
         raise Skip("no stub or no objcopy")
@@ -479,6 +480,14 @@ def show__an_image__is_held_against_pcr_11(w):
     text = tool(w, "evidence", "show", file, "--uki", image).stdout
     assert "pcr11 matches            yes" in text and root in text, text
     tool(w, "evidence", "show", file, "--uki", image, "--cmdline", file, want=64)
+    # Where there is nothing to compare it with, that is said.
+    (w.tmp / "empty").write_bytes(b"")
+    shown = json.loads(tool(w, "evidence", "show", DATA / "tdx_quote_5.dat", "--uki", image, "--json").stdout)
+    assert "not compared" in shown["evidence"][0]["image"], shown
+    shown = json.loads(tool(w, "evidence", "show", E2E, "--event-log", image, "--json").stdout)
+    assert "not compared" in shown["evidence"][0]["boot_log"], shown
+    shown = json.loads(tool(w, "evidence", "show", DATA / "tdx_quote_5.dat", "--event-log", w.tmp / "empty", "--json").stdout)
+    assert "cut short" in shown["evidence"][0]["boot_log"]["problem"], shown
     tool(w, "evidence", "show", file, "--uki", file, want=65)
 
 
