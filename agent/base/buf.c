@@ -60,6 +60,17 @@ void buf_putv(struct buf *b, struct view v)
 	buf_put(b, v.p, v.len);
 }
 
+void buf_put_plain(struct buf *b, struct view text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		/* U+0080 to U+009F in UTF-8: CSI is one of them. */
+		bool c1 = text.p[i] == 0xc2 && i + 1 < text.len && text.p[i + 1] < 0xa0;
+
+		buf_putc(b, c1 || text.p[i] < ' ' || text.p[i] == 0x7f ? '?' : text.p[i]);
+		i += c1;
+	}
+}
+
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap, again;

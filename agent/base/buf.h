@@ -31,6 +31,9 @@ void buf_putc(struct buf *b, uint8_t c);
 void buf_putv(struct buf *b, struct view v);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 
+/* Text that somebody else wrote, for a terminal: a control character (C0, DEL, C1) becomes '?'. */
+void buf_put_plain(struct buf *b, struct view text);
+
 /* 0, or the error that marked the buffer: ERR_LIMIT ("what exceeds N bytes") or ERR_NOMEM. */
 int buf_check(const struct buf *b, const char *what, struct err *e) MUST_CHECK;
 

@@ -31,17 +31,6 @@ int cli_exit_of(const struct err *e)
 	return by_kind[e->kind];
 }
 
-void cli_put_plain(struct buf *out, struct view text)
-{
-	for (size_t i = 0; i < text.len; i++) {
-		/* U+0080 to U+009F in UTF-8: CSI is one of them. */
-		bool c1 = text.p[i] == 0xc2 && i + 1 < text.len && text.p[i + 1] < 0xa0;
-
-		buf_putc(out, c1 || text.p[i] < ' ' || text.p[i] == 0x7f ? '?' : text.p[i]);
-		i += c1;
-	}
-}
-
 int cli_fail(const struct err *e, bool json)
 {
 	const struct err_entry *c = err_entry(e->code);
@@ -49,7 +38,7 @@ int cli_fail(const struct err *e, bool json)
 
 	if (!json) {
 		/* A peer's words may be in it. */
-		cli_put_plain(&b, view_str(e->msg));
+		buf_put_plain(&b, view_str(e->msg));
 		fprintf(stderr, "vouchsafe: %s: %s\n  side: %s. %s\n", c->name, buf_str(&b),
 			err_side_name(c->side), err_words(e->code)->remedy);
 		return cli_exit_of(e);

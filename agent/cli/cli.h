@@ -60,9 +60,6 @@ struct cli_group {
  */
 int cli_group(const struct cli_group *group, int argc, char **argv);
 
-/* Append text that somebody else wrote, for a terminal: a control character (C0, C1) becomes '?'. */
-void cli_put_plain(struct buf *out, struct view text);
-
 /* Append a file, or standard input for "-", of at most max bytes to *out. Errors: as fs_read(). */
 int cli_read(struct buf *out, const char *path, size_t max, struct err *e) MUST_CHECK;
 

@@ -24,7 +24,7 @@ static void put_item(void *ctx, const struct config_item *item)
 
 	if (!l->json) {
 		buf_printf(b, "%s = ", item->key);
-		cli_put_plain(b, view_str(item->value));
+		buf_put_plain(b, view_str(item->value));
 		buf_printf(b, "\n    %s", item->source);
 		if (item->line > 0)
 			buf_printf(b, " line %u", item->line);
@@ -60,7 +60,7 @@ static void put_remarks(struct listing *l, const char *name, const char *about,
 		buf_printf(b, "\n%s:\n", about);
 	for (size_t i = 0; i < r->n; i++) {
 		buf_puts(b, "  ");
-		cli_put_plain(b, view_str(r->text[i]));
+		buf_put_plain(b, view_str(r->text[i]));
 		buf_putc(b, '\n');
 	}
 	if (r->more > 0)

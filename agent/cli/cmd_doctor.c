@@ -28,7 +28,7 @@ static void PRINTF(2, 0) set_text(struct finding *f, const char *fmt, va_list ap
 	char text[sizeof f->text];
 
 	(void)vsnprintf(text, sizeof text, fmt, ap);
-	cli_put_plain(&plain, view_str(text));
+	buf_put_plain(&plain, view_str(text));
 	(void)snprintf(f->text, sizeof f->text, "%s", buf_str(&plain));
 }
 

@@ -72,11 +72,11 @@ static void put_entry_text(struct listing *l, const struct eventlog_entry *entry
 {
 	buf_printf(&l->out, "%-4u", entry->index);
 	put_hex(&l->out, "", entry->digest, " ");
-	cli_put_plain(&l->out, entry->domain);
+	buf_put_plain(&l->out, entry->domain);
 	buf_putc(&l->out, ' ');
-	cli_put_plain(&l->out, entry->operation);
+	buf_put_plain(&l->out, entry->operation);
 	buf_putc(&l->out, ' ');
-	cli_put_plain(&l->out, entry->content);
+	buf_put_plain(&l->out, entry->content);
 	buf_puts(&l->out, right ? "\n" : "\n    ^ the digest is not that of this event\n");
 }
 

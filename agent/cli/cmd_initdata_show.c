@@ -129,17 +129,17 @@ static void put_inspect_text(struct buf *out, const struct findings *f)
 		   f->encoded);
 	for (const struct toml *m = toml_first(initdata_data(&f->d)); m; m = toml_next(m)) {
 		buf_printf(out, "data         ");
-		cli_put_plain(out, toml_key_view(m));
+		buf_put_plain(out, toml_key_view(m));
 		buf_printf(out, " (%zu bytes)\n", value_len(m));
 	}
 	if (f->config_error.kind != ERR_OK) {
 		buf_printf(out, "problem      %s: ", err_name(&f->config_error));
-		cli_put_plain(out, view_str(f->config_error.msg));
+		buf_put_plain(out, view_str(f->config_error.msg));
 		buf_printf(out, "\n             %s\n", err_words(f->config_error.code)->remedy);
 		return;
 	}
 	buf_puts(out, "Trustee      ");
-	cli_put_plain(out, view_str(f->config.kbs_url ? f->config.kbs_url : "none"));
+	buf_put_plain(out, view_str(f->config.kbs_url ? f->config.kbs_url : "none"));
 	if (f->config.kbs_url)
 		buf_printf(out, " (%s)", trust_of(&f->config));
 	buf_putc(out, '\n');

@@ -142,7 +142,7 @@ static void put_text(struct buf *out, struct view text)
 		if (rows[i].form == TEXT && label.len == 0)
 			buf_puts(out, "none");
 		else if (rows[i].form == TEXT)
-			cli_put_plain(out, label);
+			buf_put_plain(out, label);
 		else if (rows[i].form == YES_NO)
 			buf_puts(out, sum != 0 ? "yes" : "no");
 		else

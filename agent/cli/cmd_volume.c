@@ -68,7 +68,7 @@ static void put_text(struct buf *out, const struct json *v, const char *key)
 {
 	const char *s = json_string(json_get(v, key));
 
-	cli_put_plain(out, view_str(s ? s : "-"));
+	buf_put_plain(out, view_str(s ? s : "-"));
 }
 
 static void put_volumes(struct buf *out, const struct json *list)

@@ -108,7 +108,7 @@ void facts_view(struct facts *f, const char *name, struct view text)
 	if (f->json)
 		json_put_string(f->out, text);
 	else
-		cli_put_plain(f->out, text);
+		buf_put_plain(f->out, text);
 	end_line(f);
 }
 

@@ -84,32 +84,52 @@ static void as_json(struct buf *b, const struct oci *o, const struct bundle *bun
 	buf_puts(b, "}\n");
 }
 
-static void as_text(struct buf *b, const struct oci *o, const struct bundle *bundle,
-		    const struct plan *p, const struct err *e)
+/* What an engine or a pod has named: a line's beginning, the text, its end. */
+static void put_named(struct buf *b, const char *head, const char *text, const char *tail)
 {
-	buf_printf(b, "bundle   %s\nruntime  %s\nsocket   %s\nmemory   %s\n",
-		   bundle->path ? bundle->path : "?", o->set.runtime, o->set.socket,
-		   o->set.memory_dir);
-	buf_puts(b, "folders  considered below:\n");
-	for (size_t i = 0; i < o->set.n_prefixes; i++)
-		buf_printf(b, "         %s\n", o->set.prefixes[i]);
-	buf_printf(b, "environment: %zu sealed\n", p->n_env);
-	for (size_t i = 0; i < p->n_env; i++)
-		buf_printf(b, "  process.env[%zu] %s\n", p->env[i].index, p->env[i].name);
+	buf_puts(b, head);
+	buf_put_plain(b, view_str(text));
+	buf_puts(b, tail);
+}
+
+static void text_mounts(struct buf *b, const struct plan *p)
+{
 	buf_printf(b, "mounts: %zu\n", p->n_mounts);
 	for (size_t i = 0; i < p->n_mounts; i++) {
 		const struct plan_mount *m = &p->mounts[i];
 
-		buf_printf(b, "  mounts[%zu] %s <- %s\n    %s", m->index, m->destination,
-			   m->source ? m->source : "-", plan_verdict_text(m->verdict));
+		buf_printf(b, "  mounts[%zu] ", m->index);
+		put_named(b, "", m->destination, " <- ");
+		put_named(b, "", m->source ? m->source : "-", "\n    ");
+		buf_puts(b, plan_verdict_text(m->verdict));
 		if (m->verdict == PLAN_DIR || m->verdict == PLAN_DIR_SEALED)
 			buf_printf(b, " (%zu files, %zu sealed, %zu of another kind)",
 				   m->counts.files, m->counts.sealed, m->counts.odd);
 		buf_putc(b, '\n');
 	}
-	if (e)
-		buf_printf(b, "refused: %s at %s: %s\n  %s\n", err_name(e),
-			   p->place[0] ? p->place : "config.json", e->msg, err_words(e->code)->remedy);
+}
+
+static void as_text(struct buf *b, const struct oci *o, const struct bundle *bundle,
+		    const struct plan *p, const struct err *e)
+{
+	put_named(b, "bundle   ", bundle->path ? bundle->path : "?", "\n");
+	buf_printf(b, "runtime  %s\nsocket   %s\nmemory   %s\n", o->set.runtime, o->set.socket,
+		   o->set.memory_dir);
+	buf_puts(b, "folders  considered below:\n");
+	for (size_t i = 0; i < o->set.n_prefixes; i++)
+		put_named(b, "         ", o->set.prefixes[i], "\n");
+	buf_printf(b, "environment: %zu sealed\n", p->n_env);
+	for (size_t i = 0; i < p->n_env; i++) {
+		buf_printf(b, "  process.env[%zu] ", p->env[i].index);
+		put_named(b, "", p->env[i].name, "\n");
+	}
+	text_mounts(b, p);
+	if (!e)
+		return;
+	buf_printf(b, "refused: %s at ", err_name(e));
+	put_named(b, "", p->place[0] ? p->place : "config.json", ": ");
+	put_named(b, "", e->msg, "\n  ");
+	buf_printf(b, "%s\n", err_words(e->code)->remedy);
 }
 
 /* In a replica something odd is an error; explain only looks, so it says it here. */

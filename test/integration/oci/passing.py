@@ -174,6 +174,9 @@ def explain__bundle__says_what_is_considered_and_touches_nothing(build):
         r = b.oci("explain", bad)
         assert r.returncode == 1 and "refused: oci.sealed-in-args at process.args[0]" in r.stdout, r
         assert json.loads(b.oci("explain", "--json", bad).stdout)["error"]["code"] == "oci.sealed-in-args"
+        # Names are the pod's: none commands root's terminal, or writes a line of its own.
+        odd = b.bundle(["sh"], mounts=[("/etc/hostname", "/x\033[31m\nrefused: \u009bno")])
+        assert "] /x?[31m?refused: ?no <- /etc/hostname" in b.oci("explain", odd).stdout
         assert b.requests() == [] and not b.mem.exists()
         # Anybody who can read the bundle may ask.
         assert b.oci("explain", "--help").returncode == 0 and b.oci("explain", "--what").returncode == 64

@@ -228,3 +228,13 @@ TEST(notify_send__with_and_without_a_manager)
 	CHECK_INT(setenv("NOTIFY_SOCKET", "nobody", 1), 0);
 	CHECK_ERR(notify_send("READY=1", &e), ERR_SYSTEM, e, "service manager");
 }
+
+TEST(buf_put_plain__what_a_terminal_obeys__becomes_a_question_mark)
+{
+	cleanup_buf struct buf b = BUF_MAX(100);
+
+	/* C0, DEL and C1; what only looks like the latter stays. */
+	buf_put_plain(&b, view_str("a\x1b[31m\n\t\x7f\xc2\x9b"
+				   "1m \xc2\xa0\xc3\x9b\xe2\x80\xa6 \xc2"));
+	CHECK(view_is(buf_view(&b), "a?[31m????1m \xc2\xa0\xc3\x9b\xe2\x80\xa6 \xc2"));
+}
