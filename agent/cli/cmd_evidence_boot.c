@@ -18,7 +18,7 @@ static struct view vouched(const struct evidence *ev, unsigned index)
 
 const char *show_pcr_words(unsigned pcr)
 {
-	static const char *const words[] = {
+	static const char words[][21] = {
 		"firmware",	     "firmware's settings", "drivers, ROMs",	 "their settings",
 		"boot loader",	     "partition table",	    "power, vendor",	 "Secure Boot",
 		"initdata",	     "command line, initrd", "IMA",		 "kernel image (UKI)",
@@ -63,7 +63,7 @@ static void show_event(struct facts *f, const struct tcg2_event *ev, enum hash_a
 static void show_register(struct facts *f, const struct evidence *ev, const struct tcg2_log *log,
 			  const struct tcg2_registers *regs, unsigned index)
 {
-	static const char *const rtmrs[] = { "firmware's settings, Secure Boot", "boot loader",
+	static const char rtmrs[][33] = { "firmware's settings, Secure Boot", "boot loader",
 					     "kernel, command line, initrd", "event log" };
 	struct view has = vouched(ev, index);
 	bool same = view_eq(has, digest_view(&regs->value[index]));

@@ -121,28 +121,11 @@ static int read_key(EVP_PKEY **out, struct view jwk, bool private_key, struct er
 	return r < 0 ? bad_key(e, r) : 0;
 }
 
-/* r and s as the DER that libcrypto wants; returns its length, or 0. */
-static size_t to_der(uint8_t der[DER_MAX], const uint8_t rs[SIGNATURE])
-{
-	cleanup_ecdsa ECDSA_SIG *sig = ECDSA_SIG_new();
-	BIGNUM *r = BN_bin2bn(rs, HALF, NULL), *s = BN_bin2bn(rs + HALF, HALF, NULL);
-	int n;
-
-	if (!sig || !r || !s || ECDSA_SIG_set0(sig, r, s) != 1) {
-		BN_free(r);
-		BN_free(s);
-		return 0;
-	}
-	n = i2d_ECDSA_SIG(sig, &der);
-	return n > 0 ? (size_t)n : 0;
-}
-
 int jws_verify_es256(const struct jws *j, struct view jwk, struct err *e)
 {
+	const struct ecdsa_signature rs = { { j->signature, HALF }, { j->signature + HALF, HALF },
+					    false };
 	cleanup_pkey EVP_PKEY *pkey = NULL;
-	cleanup_md_ctx EVP_MD_CTX *ctx = NULL;
-	uint8_t der[DER_MAX];
-	size_t n;
 	int r;
 
 	if (strcmp(j->alg, "ES256") != 0)
@@ -154,16 +137,11 @@ int jws_verify_es256(const struct jws *j, struct view jwk, struct err *e)
 	if (!j->has_signature)
 		return err_code(e, CODE_SEALED_SIGNATURE, "the signature is not of %d bytes",
 				SIGNATURE);
-	ctx = EVP_MD_CTX_new();
-	n = to_der(der, j->signature);
-	if (!ctx || n == 0 || EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, pkey) != 1)
-		return ossl_err(e, "begin to verify a signature");
-	if (EVP_DigestVerify(ctx, der, n, j->signing_input.p, j->signing_input.len) != 1) {
-		ERR_clear_error();
+	r = ossl_ecdsa_verify(pkey, ECDSA_P256, j->signing_input, rs, e);
+	if (r == -ERR_VERIFY)
 		return err_code(e, CODE_SEALED_SIGNATURE,
 				"the signature does not match the key \"%.200s\"", j->kid);
-	}
-	return 0;
+	return r;
 }
 
 static int sign(uint8_t rs[SIGNATURE], EVP_PKEY *pkey, struct view input, struct err *e)

@@ -269,7 +269,8 @@ int x509_issued(const struct x509_cert *c, const struct x509_cert *issuer, enum 
 	if (X509_NAME_cmp(X509_get_issuer_name(c->x), X509_get_subject_name(issuer->x)) != 0)
 		return err_set(e, ERR_VERIFY, "the certificate \"%s\" names another issuer than \"%s\"",
 			       c->name, issuer->name);
-	if ((flags & EXFLAG_INVALID) || !(flags & EXFLAG_CA) ||
+	/* Without the extension libcrypto takes every usage for allowed. */
+	if ((flags & EXFLAG_INVALID) || !(flags & EXFLAG_CA) || !(flags & EXFLAG_KUSAGE) ||
 	    !(X509_get_key_usage(issuer->x) & KU_KEY_CERT_SIGN))
 		return err_set(e, ERR_UNSUPPORTED, "the certificate \"%s\" is not one of an issuer",
 			       issuer->name);

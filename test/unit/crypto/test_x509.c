@@ -78,6 +78,7 @@ TEST(x509_issued__one_thing_wrong__is_refused_by_its_name)
 		{ amd_root, { .subject = "leaf", .issuer = "root", .salt = 20 }, ERR_UNSUPPORTED, "not signed by RSASSA-PSS" },
 		{ amd_root, { .subject = "leaf", .issuer = "other" }, ERR_VERIFY, "names another issuer than \"root\"" },
 		{ { .subject = "root", .issuer = "root", .usage = "critical,keyCertSign" }, amd_leaf, ERR_UNSUPPORTED, "\"root\" is not one of an issuer" },
+		{ { .subject = "root", .issuer = "root", .ca = true }, amd_leaf, ERR_UNSUPPORTED, "\"root\" is not one of an issuer" },
 		{ { .subject = "root", .issuer = "root", .ca = true, .usage = "critical,cRLSign" }, amd_leaf, ERR_UNSUPPORTED, "\"root\" is not one of an issuer" },
 		/* Another key by the same name. */
 		{ amd_root, amd_leaf, ERR_VERIFY, "the signature of the certificate \"leaf\" is not \"root\"'s" },
