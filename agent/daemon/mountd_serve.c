@@ -215,7 +215,10 @@ static int take_connection(struct loop *l, struct err *e)
 	return 0;
 }
 
-/* Ending with a volume open would leave nobody to close it at shutdown: systemd starts nothing then. */
+/*
+ * Ending with a volume open would leave nobody to close it at shutdown: systemd starts nothing then.
+ * With a record of one that another hand closed, `volume close --all` would wait for nobody.
+ */
 static bool may_rest(struct loop *l)
 {
 	cleanup_buf struct buf json = BUF_MAX(LIST_MAX);

@@ -109,7 +109,10 @@ int volume_close(const struct volume_rules *rules, const char *mapper, struct er
  */
 int volume_close_all(const struct volume_rules *rules, struct err *e) MUST_CHECK;
 
-/* Is a volume being opened now, or was one when its process was killed? Takes no lock. */
+/*
+ * Is a volume being opened now, was one when its process was killed, or has another hand closed one
+ * whose record is still there? Takes no lock.
+ */
 bool volume_half_done(const struct volume_rules *rules);
 
 /*

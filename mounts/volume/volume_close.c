@@ -69,7 +69,7 @@ bool volume_half_done(const struct volume_rules *rules)
 	if (records_load(&all, rules->state_dir, NULL) < 0)
 		return false;
 	for (size_t i = 0; i < all.n; i++)
-		if (!all.p[i].open)
+		if (undo_is_due(&all.p[i]))
 			return true;
 	return false;
 }

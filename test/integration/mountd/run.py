@@ -668,6 +668,16 @@ def idle__it_ends_and_a_request_meanwhile_is_not_lost():
             second = by_shell()
             assert p.last_reply(waiting)[0] == p.LISTING
             assert second.wait(10) == 0
+        # A record of what another hand closed (the forwarder does) goes with it: at shutdown nobody could be asked.
+        third = by_shell()
+        assert p.send(path, p.head(p.LIST))[0] == p.LISTING
+        left = box.w.root / "run/vouchsafe/volumes/by-hand.json"
+        left.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        left.write_text(json.dumps({
+            "mapper": "by-hand", "device": "/dev/vdz", "mountPoint": str(box.mnt / "a"), "target": "fileSystem",
+            "integrity": False, "keyed": True, "major": 4000, "minor": 1, "open": True, "opened": 1}))
+        assert third.wait(20) == 0 and not left.exists()
+        assert box.w.vouchsafe("volume", "close", "--all").returncode == 0
         s.close()
 
 

@@ -301,6 +301,7 @@ TEST(wire_mount__malformed__says_why)
 		ROW("\x08\x01", "not a SecureMountRequest"),             /* volume_type is a number */
 		ROW("\x12\x05\x0a\x01", "not a SecureMountRequest"),     /* an entry that is cut off */
 		ROW("\x12\x02\x08\x01", "not a SecureMountRequest"),     /* a key that is a number */
+		ROW("\x12\x05\x0a\x01k\x10\x01", "not a SecureMountRequest"), /* a value that is one: true */
 		ROW("\x22\xff\xff\xff\xff\x0f", "not a SecureMountRequest"),
 		ROW("\x0a\x01\xff", "volume_type is not UTF-8"),
 		ROW("\x0a\x02x\0", "volume_type contains a NUL"),

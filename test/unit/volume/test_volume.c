@@ -191,9 +191,10 @@ TEST(undo_due__left_by_the_dead__undone_and_the_living_kept)
 
 	(void)tmpdir_make();
 	gone.open = true;
+	CHECK_INT(record_put(tmpdir_path, &gone, &e), 0);
+	CHECK(volume_half_done(&ours));
 	CHECK_INT(record_put(tmpdir_path, &dead, &e), 0);
 	CHECK_INT(record_put(tmpdir_path, &living, &e), 0);
-	CHECK_INT(record_put(tmpdir_path, &gone, &e), 0);
 	pid = holder(lock_of_device(4000, 2));
 	/* "gone" is mapped no more: another hand closed it. */
 	CHECK_INT(undo_due(&ours, deadline_in(0), &e), 2);
