@@ -110,6 +110,15 @@ $(B)/lib$(1).a: $(call obj,$(call src_of,$(1))) $(if $(filter api,$(1)),$(patsub
 endef
 $(foreach r,$(rooms),$(eval $(call room_rule,$(r))))
 
+# The system call filters, made by a program that runs here: libseccomp is no library of a daemon.
+$(B)/gen/sandbox_filters: $(B)/agent/daemon/sandbox_filters.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ -lseccomp -o $@
+$(B)/gen/agent/daemon/sandbox_filters.h: $(B)/gen/sandbox_filters
+	@mkdir -p $(@D)
+	$< > $@.new && mv $@.new $@
+$(B)/agent/daemon/sandbox.o: $(B)/gen/agent/daemon/sandbox_filters.h
+
 # --- programs ---------------------------------------------------------------
 # A program is its main, the files beside it named in *_src, and every room (unused parts are
 # left out by the linker, which is what keeps libcurl out of vouchsafe-oci).
@@ -120,7 +129,7 @@ vouchsafe_src := $(wildcard agent/cli/*.c)
 oci_src := agent/daemon/vouchsafe-oci.c $(wildcard agent/daemon/oci_*.c)
 
 $(B)/vouchsafed: $(call obj,$(vouchsafed_src)) $(call archives_of,$(needs_setup))
-	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -lseccomp -o $@
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -o $@
 # Nobody waits for the command line's own instructions: small rather than fast.
 $(call obj,$(vouchsafe_src) $(wildcard agent/verify/*.c)): CFLAGS := $(subst -O2,-Os,$(CFLAGS))
 cli_rooms := verify $(needs_setup)
@@ -132,18 +141,18 @@ $(B)/vouchsafe-oci: $(call obj,$(oci_src)) $(call archives_of,$(oci_rooms))
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(oci_rooms)) -o $@
 rest_src := agent/daemon/vouchsafe-rest.c agent/daemon/rest_socket.c $(startup_src)
 $(B)/vouchsafe-rest: $(call obj,$(rest_src)) $(call archives_of,$(needs_api))
-	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_api)) $(libs_rest) -lseccomp -o $@
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_api)) $(libs_rest) -o $@
 
 # Of attester only what reaches the device: no TPM, no crypto.
 teed_src := agent/daemon/vouchsafe-teed.c agent/daemon/teed_serve.c $(startup_src)
 $(B)/vouchsafe-teed: $(call obj,$(teed_src)) $(call archives_of,attester api base)
-	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,base) -lseccomp -o $@
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,base) -o $@
 
 # The only one with libcryptsetup; of the other rooms what measured rules need.
 mountd_src := agent/daemon/vouchsafe-mountd.c agent/daemon/mountd_serve.c agent/daemon/mountd_rules.c $(startup_src)
 mountd_rooms := volume setup initdata api crypto base
 $(B)/vouchsafe-mountd: $(call obj,$(mountd_src)) $(call archives_of,$(mountd_rooms))
-	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(mountd_rooms)) -lseccomp -o $@
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(mountd_rooms)) -o $@
 
 # --- unit tests: one binary a file, linked with only what its room may use ----
 define unit_rule

@@ -8,7 +8,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What a daemon gives up, in this order: limits first, privilege, then system calls. */
+/*
+ * What a daemon gives up, in this order: limits first, privilege, then system calls. The filters of
+ * system calls are made when the program is built (sandbox_filters.c).
+ */
 
 /* The user a daemon becomes when it was started as root without a unit that does it. */
 #define SANDBOX_UID 64733
@@ -58,10 +61,10 @@ int sandbox_syscalls(struct err *e) MUST_CHECK;
 int sandbox_syscalls_local(struct err *e) MUST_CHECK;
 
 /*
- * Allow exactly these system calls, by their numbers (SYS_…), and answer EPERM to every other.
- * Errors: ERR_SYSTEM.
+ * For what only reaches a TEE's device (teed): files beneath a folder, its unix socket, a child for each
+ * request. No new socket, no exec. Errors: ERR_SYSTEM.
  */
-int sandbox_syscalls_only(const int *calls, size_t n, struct err *e) MUST_CHECK;
+int sandbox_syscalls_device(struct err *e) MUST_CHECK;
 
 /*
  * For what maps, formats and mounts volumes, and for mkfs below it: processes, mounts, keys of the

@@ -239,25 +239,9 @@ int teed_serve(struct teed *t, struct err *e)
 
 int teed_confine(struct err *e)
 {
-	static const int calls[] = {
-		/* devices and configfs, beneath a folder */
-		SYS_openat, SYS_openat2, SYS_read, SYS_write, SYS_ioctl, SYS_close, SYS_mkdirat,
-		SYS_unlinkat, SYS_getdents64, SYS_fstat, SYS_newfstatat, SYS_fcntl, SYS_lseek,
-		/* its socket; sendto for the service manager */
-		SYS_accept4, SYS_getsockopt, SYS_recvfrom, SYS_sendto, SYS_sendmsg, SYS_shutdown, SYS_poll,
-		SYS_ppoll,
-		/* the child of each request */
-		SYS_clone, SYS_wait4, SYS_kill, SYS_pidfd_open, SYS_pipe2, SYS_close_range, SYS_prctl, SYS_getpid,
-		SYS_getppid, SYS_gettid, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
-		SYS_set_robust_list, SYS_rseq,
-		/* memory, time, the end */
-		SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_brk, SYS_futex,
-		SYS_clock_gettime, SYS_clock_nanosleep, SYS_nanosleep, SYS_getrandom,
-		SYS_restart_syscall, SYS_exit, SYS_exit_group, SYS_writev,
-	};
 	int r;
 
 	if ((r = sandbox_limits(e)) < 0 || (r = sandbox_keep_powers(0, e)) < 0)
 		return r;
-	return sandbox_syscalls_only(calls, ARRAY_LEN(calls), e);
+	return sandbox_syscalls_device(e);
 }

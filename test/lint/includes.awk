@@ -41,7 +41,7 @@ BEGIN {
 	only["microhttpd.h"] = "agent/api/rest.c"
 	only["libcryptsetup.h"] = "mounts/volume/luks.c"
 	only["blkid/blkid.h"] = "mounts/volume/signature.c"
-	only["seccomp.h"] = "agent/daemon/sandbox.c"
+	only["seccomp.h"] = "agent/daemon/sandbox_filters.c"
 	only["cjson/cJSON.h"] = "agent/base/json.c"
 	# tpm2-tss is large enough for a private split; nothing outside it sees a TSS type.
 	prefix["tss2/"] = "attester/(tpm[.]c|tpm_nv[.]c|tpm_tss(_[a-z]+)?[.][ch])$"
