@@ -141,7 +141,7 @@ static void show_log_of(struct facts *f, const struct evidence *ev, struct view 
 	}
 	facts_number(f, "events", log.n_events);
 	show_vouched(f, boot_vouched(ev, &regs));
-	show_uki(f, &log, regs.alg, with->cmdline);
+	show_uki(f, &log, regs.alg, with);
 	if (!f->json)
 		facts_text(f, "brackets", "words that were not measured: the log's writer chose them");
 	facts_open_list(f, "registers");

@@ -31,9 +31,11 @@ void show_boot(struct facts *f, const struct evidence *ev, const struct show_log
 
 /*
  * What the log says of a unified kernel image: its sections, Secure Boot, and the command line and
- * verity root hash where cmdline is the measured one.
+ * verity root hash where with->cmdline is the measured one. Of this machine's own log also whether
+ * / and /usr are on dm-verity and of that root hash.
  */
-void show_uki(struct facts *f, const struct tcg2_log *log, enum hash_alg alg, struct view cmdline);
+void show_uki(struct facts *f, const struct tcg2_log *log, enum hash_alg alg,
+	      const struct show_log *with);
 
 /*
  * Whether PCR 11 is what that image measures, with or without systemd's boot phases, and then the

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/enc.h"
 #include "agent/cli/cmd_evidence_show.h"
-#include "agent/setup/bootfacts.h"
+#include "agent/setup/verity.h"
 #include "attester/le.h"
+
+#include <stdio.h>
 
 enum { PCR_STUB = 11, PCR_STUB_CONFIG = 12 };
 
@@ -47,7 +49,38 @@ static void show_cmdline(struct facts *f, const struct uki_boot *b, struct view 
 		put_line(f, line);
 }
 
-void show_uki(struct facts *f, const struct tcg2_log *log, enum hash_alg alg, struct view cmdline)
+/* Of this guest: whether what it runs from is what the measured command line has the root hash of. */
+static void show_mounts(struct facts *f, const struct uki_boot *b, struct view line)
+{
+	static const char *const paths[] = { "/", "/usr" };
+	struct bootfacts facts = { .log = true, .replays = true, .boot = *b };
+
+	(void)snprintf(facts.cmdline, sizeof facts.cmdline, "%.*s", (int)line.len,
+		       line.len ? (const char *)line.p : "");
+	if (uki_cmdline_is(&facts.cmdline_measured, b, line, NULL) < 0 || !facts.cmdline_measured)
+		(void)snprintf(facts.why, sizeof facts.why, "the command line is not the measured one");
+	facts_open_list(f, "mounts");
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		struct verity_mount m;
+
+		verity_look(&m, "", paths[i], &facts);
+		facts_open(f, NULL, paths[i]);
+		if (f->json)
+			facts_text(f, "path", "%s", paths[i]);
+		facts_bool(f, "verity", m.verity);
+		if (m.verity && m.hash[0]) {
+			facts_text(f, "root_hash", "%s", m.hash);
+			facts_bool(f, "root_hash_measured", m.measured);
+		}
+		if (m.why[0])
+			facts_text(f, "why", "%s", m.why);
+		facts_close(f);
+	}
+	facts_close_list(f);
+}
+
+void show_uki(struct facts *f, const struct tcg2_log *log, enum hash_alg alg,
+	      const struct show_log *with)
 {
 	struct uki_boot b;
 	struct err e;
@@ -68,7 +101,9 @@ void show_uki(struct facts *f, const struct tcg2_log *log, enum hash_alg alg, st
 		if (b.content[i].len > 0)
 			facts_hex(f, uki_part_name((enum uki_part)i), digest_view(&b.content[i]));
 	if (b.is_uki || b.load_options.len > 0)
-		show_cmdline(f, &b, cmdline);
+		show_cmdline(f, &b, with->cmdline);
+	if (with->own)
+		show_mounts(f, &b, with->cmdline);
 	facts_close(f);
 }
 

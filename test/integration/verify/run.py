@@ -449,6 +449,37 @@ def event_log__of_a_direct_boot__has_its_command_line(w):
         assert b["overridden_from_outside"] and "roothash" not in b and "given another" in b["command_line"], b
 
 
+def show__this_machines_own_log__counts_where_it_fits(w):
+    need_root = os.geteuid() == 0 and pathlib.Path("/sys/kernel/security").is_dir() and shutil.which("unshare")
+    if not need_root:
+        raise Skip("no root, no securityfs or no unshare")
+    boot = json.loads((TOP / "test/vectors/attester/uki-boot.json").read_text())
+    pcrs = [bytes.fromhex(p) for p in boot["pcrs"]]
+    pcrs += [bytes(32)] * (24 - len(pcrs))
+    file, log, cmdline = w.tmp / "own.json", w.tmp / "own.log", w.tmp / "own.cmdline"
+    log.write_bytes(base64.b64decode(boot["log"]))
+    cmdline.write_text(boot["cmdline"] + "\n")
+    script = 'mount -t tmpfs tmpfs /sys/kernel/security && mkdir /sys/kernel/security/tpm0 && ' \
+        'cp "$1" /sys/kernel/security/tpm0/binary_bios_measurements && mount --bind "$2" /proc/cmdline && ' \
+        'exec "$3" evidence show "$4" --json'
+
+    def shown():
+        file.write_text(json.dumps(tpm_evidence(pcrs)))
+        r = w.run(["unshare", "-m", "sh", "-c", script, "sh", log, cmdline, BUILD / "vouchsafe", file])
+        if r.returncode == 32:
+            raise Skip("no mounting here")
+        assert r.returncode == 0, r
+        return json.loads(r.stdout)["evidence"][0]
+
+    b = shown()["boot_log"]["boot"]
+    assert b["command_line"] == boot["cmdline"] and b["roothash"] in boot["cmdline"], b
+    # The machine that tests run on has its root on no dm-verity, or not on that of the recorded boot.
+    assert [m["path"] for m in b["mounts"]] == ["/", "/usr"], b
+    assert all(not m["verity"] and m["why"] or not m["root_hash_measured"] for m in b["mounts"]), b
+    pcrs[4] = bytes(32)
+    assert "boot_log" not in shown(), "another machine's log"
+
+
 def show__an_image__is_held_against_pcr_11(w):
     need(DATA)
     stub = pathlib.Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
@@ -716,6 +747,7 @@ def main():
             event_log__of_a_uki_boot__says_what_was_booted,
             event_log__of_a_direct_boot__has_its_command_line,
             show__an_image__is_held_against_pcr_11,
+            show__this_machines_own_log__counts_where_it_fits,
             verify__exit_codes__are_as_documented,
             verify__other_wrappings__are_the_same,
             verify__what_was_asked_and_cannot_be_checked__does_not_hold,
