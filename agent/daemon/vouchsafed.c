@@ -200,6 +200,35 @@ static int make_folder_of(const struct guest *g, const char *socket, struct err 
 	return r;
 }
 
+/*
+ * libcrypto's start and the TEE key take as long as opening the platform, which mostly waits for the
+ * TPM: side by side. The kind of key is the default; where the configuration, which nobody has read
+ * yet, wants another, this one is dropped. What fails here fails again, and is told, where the key is
+ * needed.
+ */
+static void *make_key(void *arg)
+{
+	struct teekey *k = NULL;
+
+	(void)arg;
+	return teekey_new(&k, TEEKEY_P256, NULL) == 0 ? k : NULL;
+}
+
+/* The thread is over before powers are dropped, which is done a thread at a time. */
+static int open_platform(struct guest *g, const struct role_options *o, struct err *e)
+{
+	void *key = NULL;
+	pthread_t maker;
+	bool made = o->role != ROLE_CDH && pthread_create(&maker, NULL, make_key, NULL) == 0;
+	int r;
+
+	if ((r = guest_open_platform(g, e)) == 0 && (r = make_folders(g, e)) == 0)
+		r = make_folder_of(g, o->socket ? o->socket : GUEST_AA_SOCKET, e);
+	if (made && pthread_join(maker, &key) == 0)
+		g->key = key;
+	return r;
+}
+
 /* Devices are opened with the powers that we were started with; the host's words are read without. */
 static int open_guest(struct guest *g, const struct role_options *o, struct err *e)
 {
@@ -210,9 +239,7 @@ static int open_guest(struct guest *g, const struct role_options *o, struct err 
 	g->initdata_path = o->initdata;
 	g->passport = o->role == ROLE_CDH ? role_passport : NULL;
 	if ((r = guest_open_image(g, e)) < 0 || (r = teed_fork(g, e)) < 0 ||
-	    (r = guest_open_platform(g, e)) < 0 ||
-	    (r = make_folders(g, e)) < 0 ||
-	    (r = make_folder_of(g, o->socket ? o->socket : GUEST_AA_SOCKET, e)) < 0)
+	    (r = open_platform(g, o, e)) < 0)
 		return r;
 	volume_prepare(g->root, o->role == ROLE_BOTH, o->role == ROLE_CDH);
 	if ((r = sandbox_drop(e)) < 0 || (r = sandbox_syscalls(e)) < 0 ||

@@ -72,6 +72,8 @@ int kbs_new(struct kbs **out, const struct kbs_config *config, struct err *e)
 	k->config.evidence.tee = k->tee;
 	k->config.initdata.p = k->initdata;
 	r = session_open(&k->own, &k->config, k->url, &k->stats, e);
+	/* The key that is given away (GetToken) is never this one. */
+	k->config.key = NULL;
 	if (r < 0) {
 		kbs_free(k);
 		return r;

@@ -62,6 +62,7 @@ struct kbs_evidence_source {
 struct kbs_config {
 	const char *url; /* base, http(s)://host[:port][/path]; trailing slashes are dropped */
 	enum teekey_alg key_alg;
+	const struct teekey *key; /* made beforehand, for this Trustee alone; NULL, or of another kind: a new one */
 	struct view initdata; /* the TOML text to send as init-data, or empty for null */
 	struct kbs_evidence_source evidence;
 	/*

@@ -477,7 +477,11 @@ int session_open(struct kbs_session *s, const struct kbs_config *config, const c
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&s->changed, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	return config->passport ? 0 : teekey_new(&s->key, config->key_alg, e);
+	if (config->passport)
+		return 0;
+	if (config->key && teekey_alg(config->key) == config->key_alg)
+		return teekey_share(&s->key, config->key, e);
+	return teekey_new(&s->key, config->key_alg, e);
 }
 
 void session_stop(struct kbs_session *s)

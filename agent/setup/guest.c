@@ -28,16 +28,13 @@ static int open_helpers(struct guest *g, struct err *e)
 
 int guest_open_image(struct guest *g, struct err *e)
 {
-	int r;
-
 	if (pthread_mutex_init(&g->evidence_lock, NULL) != 0)
 		return err_set(e, ERR_NOMEM, "no memory for a lock");
 	g->env.files_root = g->root;
 	g->env.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (g->env.root_fd < 0)
 		return err_sys(e, errno, "open /");
-	r = open_helpers(g, e);
-	return r < 0 ? r : measured_load(&g->image, g->root, e);
+	return measured_load(&g->image, g->root, e);
 }
 
 /* A guest without a TPM is fine unless its platform needs one: the attester says so. */
@@ -78,7 +75,9 @@ int guest_open_platform(struct guest *g, struct err *e)
 
 	g->env.initdata_pcr = g->image.initdata_pcr;
 	g->env.permit_debug = g->image.debug;
-	r = guest_open_tee(g, e);
+	r = open_helpers(g, e);
+	if (r == 0)
+		r = guest_open_tee(g, e);
 	if (r < 0)
 		return r;
 	if (strcmp(name, "sample") == 0 && !g->image.sample)
@@ -218,6 +217,7 @@ static int add_trustee(struct guest *g, const char *host, const char *url, struc
 	if (g->n_trustees == 0) {
 		config.passport = g->passport;
 		config.passport_ctx = g;
+		config.key = g->key;
 	}
 	t->host = strdup(host);
 	if (!t->host)
@@ -247,6 +247,7 @@ int guest_open_trustee(struct guest *g, struct err *e)
 	if (r < 0)
 		return r;
 	r = add_trustee(g, "", g->config.kbs_url, e);
+	teekey_free(take(g->key));
 	for (size_t i = 0; r == 0 && i < g->config.n_hosts; i++) {
 		cleanup_free char *url = NULL;
 
@@ -295,6 +296,7 @@ void guest_close(struct guest *g)
 		free(g->trustees[i].host);
 	}
 	g->n_trustees = 0;
+	teekey_free(take(g->key));
 	https_free(take(g->https));
 	https_free(take(g->metadata));
 	attester_cache_free(take(g->env.cache));

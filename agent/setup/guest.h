@@ -53,6 +53,7 @@ struct guest {
 	struct https *metadata; /* behind env.metadata: the cloud's own service, never by a proxy */
 	struct guest_trustee trustees[GUEST_TRUSTEES_MAX]; /* [0] is the configured one */
 	size_t n_trustees;                                 /* 0: config names no Trustee */
+	struct teekey *key; /* made beforehand by the caller for the first of them, or NULL */
 	pthread_mutex_t evidence_lock;                     /* an attester serves one thread at a time */
 };
 

@@ -388,6 +388,40 @@ TEST(kbs_new__initdata_and_tee__are_copied_and_sent)
 	trustee_gone(k);
 }
 
+/* One made beforehand: the daemon's own where it is of the kind wanted, never the one given away. */
+TEST(kbs_new__key_made_beforehand__is_used_for_its_own_traffic_alone)
+{
+	static const struct {
+		enum teekey_alg made;
+		bool used;
+	} rows[] = { { TEEKEY_P256, true }, { TEEKEY_P521, false } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		cleanup_teekey struct teekey *key = NULL, *given = NULL;
+		struct kbs_config config = {
+			.url = "http://t",
+			.key_alg = TEEKEY_P256,
+			.evidence = { .tee = "sample", .evidence = trustee_evidence },
+			.round_trip = trustee_round_trip,
+			.round_trip_ctx = &trustee,
+		};
+		struct kbs *k = NULL;
+		int token, own = trustee.attests;
+		struct err e;
+
+		CHECK_INT(teekey_new(&key, rows[i].made, &e), 0);
+		config.key = key;
+		CHECK_INT(kbs_new(&k, &config, &e), 0);
+		CHECK_INT(kbs_attest(k, deadline_in(LONG_MS), &e), 0);
+		check_same_key(trustee.key[own], key, rows[i].used);
+		given = exported(k, &token);
+		check_same_key(trustee.key[token], given, true);
+		check_same_key(trustee.key[own], given, false);
+		kbs_free(k);
+	}
+	trustee_gone(NULL);
+}
+
 TEST(kbs_new__urls__only_those_that_a_request_can_be_made_of)
 {
 	static const struct {
