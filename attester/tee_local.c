@@ -100,16 +100,16 @@ static int check(int root_fd, const struct tee_quote *q, const uint8_t data[TEE_
 	return q->kind == TEE_TDX ? check_td(root_fd, q, data, e) : 0;
 }
 
+/* There is no way to a quote, for the reason in *e, and the device makes none. */
 static int no_quote(int root_fd, const uint8_t data[TEE_DATA], struct err *e)
 {
 	uint8_t report[TDX_TDREPORT_BYTES];
-	struct err why;
+	struct err why = *e, device;
 
-	if (tdx_guest_report(root_fd, data, report, &why) < 0)
-		return err_code(e, CODE_TEE_NO_QUOTE, "%s is not there, and %s", TSM_REPORT_DIR,
-				why.msg);
-	return err_code(e, CODE_TEE_NO_QUOTE, "%s is not there; %s answers, but makes no quote",
-			TSM_REPORT_DIR, TDX_GUEST_DEVICE);
+	if (tdx_guest_report(root_fd, data, report, &device) < 0)
+		return err_code(e, CODE_TEE_NO_QUOTE, "%.200s, and %s", why.msg, device.msg);
+	return err_code(e, CODE_TEE_NO_QUOTE, "%.200s; %s answers, but makes no quote", why.msg,
+			TDX_GUEST_DEVICE);
 }
 
 int tee_local_quote(int root_fd, const uint8_t data[TEE_DATA], struct tee_quote *out,

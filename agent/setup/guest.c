@@ -82,18 +82,21 @@ int guest_open_platform(struct guest *g, struct err *e)
 		return r;
 	if (strcmp(name, "sample") == 0 && !g->image.sample)
 		return err_code(e, CODE_PLATFORM_NOT_PERMITTED, "platform is sample");
-	if (strcmp(name, "sample") != 0) {
+	if (strcmp(name, "sample") != 0)
 		r = open_tpm(g, &tpm_err);
-		/* What is there and does not work is named; what is not there is not an error yet. */
-		if (r < 0 && (tpm_err.code != CODE_TPM_NONE || strcmp(name, "tpm") == 0)) {
-			if (e)
-				*e = tpm_err;
-			return r;
-		}
-	}
 	g->attester = name[0] ? attester_by_name(name) : attester_detect(&g->env);
 	if (!g->attester && name[0])
 		return attester_unknown(name, e);
+	/*
+	 * What is there and does not work is named, where the platform is in it or might be; what is
+	 * not there is not an error yet.
+	 */
+	if (r < 0 && (!g->attester || g->attester->bind) &&
+	    (tpm_err.code != CODE_TPM_NONE || strcmp(name, "tpm") == 0)) {
+		if (e)
+			*e = tpm_err;
+		return r;
+	}
 	/* A TPM whose answer would have told the platform: its trouble is the reason. */
 	if (!g->attester && g->env.tpm && (r = az_has_none(&g->env, e)) < 0)
 		return err_wrap(e, r, "detect the platform");

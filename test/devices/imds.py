@@ -78,6 +78,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send(429, Retry_After="1")
         elif how == "stall":
             time.sleep(60)
+        elif how == "drip":
+            self.send_response(200)
+            self.send_header("Content-Length", "4096")
+            self.end_headers()
+            for _ in range(60):
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(1)
         elif how == "reset":
             self.close_connection = True
             self.connection.close()

@@ -149,11 +149,13 @@ DEVICE = (
 
 def configfs__each_fault__its_code_and_no_folder_left(b):
     for kind in ("snp", "tdx"):
-        for knobs, code, words in CONFIGFS:
+        more = (({"other_td": 1}, "tee.reply", "of another TD"),) if kind == "tdx" else ()
+        for knobs, code, words in CONFIGFS + more:
             b.devices.platform(kind, device=False)
             with b.teed() as t:
                 b.devices.set(**knobs)
-                b.refused(t, code, words)
+                # Where nobody provides, TDX's device is there all the same, and said to make no quotes.
+                b.refused(t, "tee.no-quote" if kind == "tdx" and code == "tee.none" else code, words)
                 b.devices.set("reset", provider={"snp": "sev_guest", "tdx": "tdx_guest"}[kind])
                 with Client(t.path) as c:
                     (b.check_snp if kind == "snp" else b.check_tdx)(c.quote(DATA))
@@ -291,6 +293,38 @@ def two_clients__one_teed_and_two_teeds__all_answered(b):
     need(b.devices.count("folders") == 0, "a folder is left")
 
 
+def another_program_at_our_entry__its_data_never_come_back(b):
+    """Root writes into our folder between our write and the report: refused, or asked again."""
+    for kind in ("snp", "tdx"):
+        b.devices.platform(kind, device=False)
+        b.devices.set(slow=150)
+        check = b.check_snp if kind == "snp" else b.check_tdx
+        stop, written = threading.Event(), [0]
+
+        def intrude(stop=stop, written=written):
+            while not stop.is_set():
+                for f in pathlib.Path("/sys/kernel/config/tsm/report").glob("*/inblob"):
+                    with contextlib.suppress(OSError):
+                        f.write_bytes(bytes(64))
+                        written[0] += 1
+                time.sleep(0.01)
+
+        t = threading.Thread(target=intrude, daemon=True)
+        t.start()
+        try:
+            with b.teed() as teed:
+                b.refused(teed, "tee.interfered", check=False)
+                need(written[0] > 0, "nobody wrote")
+                stop.set()
+                t.join(5)
+                with Client(teed.path) as c:
+                    check(c.quote(DATA))
+        finally:
+            stop.set()
+            t.join(5)
+        need(b.devices.count("folders") == 0, "a folder is left")
+
+
 def more_clients_than_places__all_answered(b):
     b.devices.platform("snp", device=False)
     with b.teed() as t:
@@ -401,7 +435,8 @@ CASES = [
     child_that_cannot_be_killed__the_client_is_answered_all_the_same,
     kill_9__in_the_middle__the_next_teed_sweeps_and_answers,
     sigterm__in_the_middle__ends_soon_and_leaves_no_folder,
-    two_clients__one_teed_and_two_teeds__all_answered, more_clients_than_places__all_answered,
+    two_clients__one_teed_and_two_teeds__all_answered, another_program_at_our_entry__its_data_never_come_back,
+    more_clients_than_places__all_answered,
     silent_client__is_closed_after_ten_seconds_and_idle_teed_ends,
     malformed_requests__cut_without_an_answer_and_others_served, callers__root_and_vouchsafed_only,
     teed_and_its_child__proc__confined_as_promised, command_line__help_version_and_what_is_wrong,

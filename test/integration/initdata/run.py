@@ -197,6 +197,25 @@ def provision__valid__is_bound_once_and_delivered():
                 assert pcr8(w) == want
 
 
+def bound__each_algorithm__trustee_gets_the_text_only_with_32_bytes():
+    for algorithm in ("sha256", "sha384", "sha512"):
+        with World(BUILD) as w:
+            w.start_tpm()
+            w.provision_ak()
+            w.start_trustee()
+            w.resource("default/key/one", b"first")
+            f = w.initdata(algorithm=algorithm, encode=False)
+            text = f.read_bytes()
+            w.provision(f)
+            w.start_daemon()
+            r = w.vouchsafe("get-resource", "kbs:///default/key/one", check=True)
+            assert r.stdout == "first", r
+            body = w.vouchsafe("token", check=True).stdout.split(".")[1]
+            claims = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()
+            assert ("init_data_claims" in claims) == (algorithm == "sha256"), (algorithm, claims)
+            assert pcr_of(text, algorithm) in claims, algorithm
+
+
 def provision__absent__binds_the_dummy():
     with guest() as w:
         for how in ("bound", "already bound"):
@@ -294,6 +313,7 @@ def main():
         verify__each_value__matches_or_exits_76,
         inspect__good_and_bad_configuration__is_told,
         provision__valid__is_bound_once_and_delivered,
+        bound__each_algorithm__trustee_gets_the_text_only_with_32_bytes,
         provision__absent__binds_the_dummy,
         provision__malformed__is_refused_before_the_tpm_is_touched,
         provision__source_is_not_a_file__is_refused,

@@ -20,8 +20,9 @@ import traceback
 import tty
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent.parent / "trustee")]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent / "trustee")]
 import mux as m  # noqa: E402
+import shape  # noqa: E402
 
 AK, TOOLS_AK, BAD = 0x81010002, 0x81010010, 0x81010020
 OK, FINDINGS, USAGE, NOT_FOUND, UNAVAILABLE, INPUT, RETRY, DENIED = 0, 1, 64, 66, 69, 65, 75, 77
@@ -237,6 +238,16 @@ def show_agrees(s):
     need("manufacturer IBM" in shown["about"], shown["about"])
 
 
+def quote_is_of_the_recorded_shape(s):
+    want = shape.recorded("deps/verifier/test_data/tpm_evidence.json")
+    if want is None:
+        raise Skip("no recorded evidence here")
+    need(shape.sees_every_change(want) > 80, "too few changes to mean anything")
+    # It was recorded before nonces were cut to 32 bytes: its message is longer.
+    found = shape.differences(s.quote(os.urandom(48)), want, loose=(".tpm_quote.message",))
+    need(not found, "; ".join(found))
+
+
 def quotes_verify(s):
     for n in (1, 20, 32, 48, 64):
         data = os.urandom(n)
@@ -377,6 +388,32 @@ def retry_always(s):
     s.fails(UNAVAILABLE, "tpm.busy", "TPM2_Quote", "0x922", where=f"swtpm:127.0.0.1:{x.port}")
 
 
+def lockout(s):
+    """Somebody else's wrong passwords: a key that tpm2_createak made is locked, ours is not."""
+    t = s.new_tpm("lockout")
+    d = s.tmp / "locked"
+    d.mkdir()
+    code, _, err, _ = s.tpm_command("provision-ak", where=t.where())
+    need(code == OK, err)
+    t.make("tpm2_createek", "-Q", "-c", "ek", "-G", "rsa", "-u", "ek.pub", cwd=d)
+    t.make("tpm2_createak", "-Q", "-C", "ek", "-c", "ak", "-G", "rsa", "-s", "rsassa", "-g", "sha256", cwd=d)
+    t.make("tpm2_evictcontrol", "-Q", "-C", "o", "-c", "ak", hex(TOOLS_AK), cwd=d)
+    t.make("tpm2_createprimary", "-Q", "-C", "o", "-c", "key", "-p", "right", cwd=d)
+    t.make("tpm2_dictionarylockout", "-s", "-n", "1", "-t", "1000", "-l", "1000", cwd=d)
+    for _ in range(2):
+        t.tool("tpm2_create", "-Q", "-C", "key", "-P", "wrong", "-u", "x", "-r", "y", check=False, cwd=d)
+        t.flush()
+    need("inLockout:                 1" in t.tool("tpm2_getcap", "properties-variable").stdout, "no lockout")
+    s.fails(UNAVAILABLE, "tpm.lockout", "TPM2_Quote", "0x921", where=t.where(), handle=TOOLS_AK)
+    data = os.urandom(32)
+    check_python(s.quote(data, where=t.where()), data)
+    x = s.new_mux(t)
+    for command in (m.QUOTE, m.PCR_READ):
+        x.before = lambda code, n, command=command: m.answer(0x921) if code == command else None
+        s.fails(UNAVAILABLE, "tpm.lockout", where=f"swtpm:127.0.0.1:{x.port}")
+    t.stop()
+
+
 def lying_reply(s):
     """The nonce of another quote in the answer."""
     x = s.new_mux()
@@ -398,6 +435,17 @@ def lying_reply(s):
     where = f"swtpm:127.0.0.1:{x.port}"
     s.quote(b"\1" * 32, where=where)
     s.fails(INPUT, "tpm.reply", "not the nonce", where=where)
+
+
+def lying_capability(s):
+    """What the TPM says of itself is another structure: `tpm show` names that and reads no further."""
+    x = s.new_mux()
+    handles = (254).to_bytes(4, "big") + (0x81000001).to_bytes(4, "big") * 254
+    body = b"\0" + (1).to_bytes(4, "big") + handles
+    reply = b"\x80\x01" + (10 + len(body)).to_bytes(4, "big") + bytes(4) + body
+    x.before = lambda code, n: reply if code == 0x17A else None
+    code, out, err, _ = s.tpm_command("show", where=f"swtpm:127.0.0.1:{x.port}")
+    need(code == INPUT and "tpm.reply" in out + err and "TPM2_GetCapability" in out + err, f"{code} {out} {err}")
 
 
 def stopped(s):
@@ -545,10 +593,10 @@ def normal_build_refuses_sockets(s):
              f"{argv}: exit {code}: {err}")
 
 
-CASES = [no_ak, provision, provision_twice, show_agrees, quotes_verify, key_of_tools, wrong_keys,
+CASES = [no_ak, provision, provision_twice, show_agrees, quote_is_of_the_recorded_shape, quotes_verify, key_of_tools, wrong_keys,
          objects_left_by_others,
          pcr_moves_once, pcr_moves_while_read, pcr_moves_always, pcr_extended_in_a_loop,
-         retry_for_a_while, retry_always, lying_reply, stopped, occupied, ipv6, device_path,
+         retry_for_a_while, retry_always, lockout, lying_reply, lying_capability, stopped, occupied, ipv6, device_path,
          no_device, not_started, no_bank, hierarchy_with_password, killed_midway, provision_cut_short, normal_build_refuses_sockets]
 
 
