@@ -194,9 +194,7 @@ static void make_key(void *ctx)
 
 	if (s->key || s->r < 0)
 		return;
-	s->r = tpm_ak_key(&s->key, &s->ak, &s->why);
-	if (s->r == 0)
-		s->r = pubkey_spki(&s->q->ak, s->key, &s->why);
+	s->r = tpm_ak_key(&s->q->ak, &s->key, &s->ak, &s->why);
 	if (s->r == 0 && s->meanwhile)
 		s->r = s->meanwhile->run(s->meanwhile->ctx, &s->why);
 }

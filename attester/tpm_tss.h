@@ -107,7 +107,10 @@ TSS2_RC tpm_execute(struct tpm *op, const TSS2L_SYS_AUTH_COMMAND *auth,
  */
 int tpm_ak_read(TPMT_PUBLIC *out, struct tpm *op, uint32_t handle, struct err *e) MUST_CHECK;
 
-/* That key for libcrypto. Errors: tpm.bad-ak (numbers that make no key), ERR_CRYPTO, ERR_NOMEM. */
-int tpm_ak_key(struct pubkey **out, const TPMT_PUBLIC *ak, struct err *e) MUST_CHECK;
+/*
+ * Append its SPKI, and make a key of it to verify with; key may be NULL for none.
+ * Errors: tpm.bad-ak (numbers that make no key), ERR_CRYPTO, ERR_LIMIT, ERR_NOMEM.
+ */
+int tpm_ak_key(struct buf *der, struct pubkey **key, const TPMT_PUBLIC *ak, struct err *e) MUST_CHECK;
 
 #endif

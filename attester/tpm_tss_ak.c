@@ -50,26 +50,26 @@ int tpm_ak_read(TPMT_PUBLIC *out, struct tpm *op, uint32_t handle, struct err *e
 	return 0;
 }
 
-int tpm_ak_key(struct pubkey **out, const TPMT_PUBLIC *ak, struct err *e)
+int tpm_ak_key(struct buf *der, struct pubkey **key, const TPMT_PUBLIC *ak, struct err *e)
 {
 	const struct view modulus = { ak->unique.rsa.buffer, ak->unique.rsa.size };
-	int r = pubkey_rsa_new(out, modulus, ak->parameters.rsaDetail.exponent, e);
+	const uint32_t exponent = ak->parameters.rsaDetail.exponent;
+	int r = pubkey_rsa_spki(der, modulus, exponent, e);
 
+	if (r == 0 && key)
+		r = pubkey_rsa_new(key, modulus, exponent, e);
 	return r == -ERR_FORMAT ? err_wrap_code(e, CODE_TPM_BAD_AK, "AK") : r;
 }
 
 int tpm_ak_public(struct tpm *t, struct buf *der, struct err *e)
 {
 	cleanup_tpm_op struct tpm *op = NULL;
-	cleanup_pubkey struct pubkey *key = NULL;
 	TPMT_PUBLIC ak;
 	int r = tpm_begin(&op, t, TPM_WAIT, e);
 
 	if (r == 0)
 		r = tpm_ak_read(&ak, op, op->ak, e);
-	if (r == 0)
-		r = tpm_ak_key(&key, &ak, e);
-	return r < 0 ? r : pubkey_spki(der, key, e);
+	return r < 0 ? r : tpm_ak_key(der, NULL, &ak, e);
 }
 
 /* --- words -------------------------------------------------------------------------------- */

@@ -32,9 +32,6 @@ static inline void pubkey_freep(struct pubkey **k)
 	pubkey_free(*k);
 }
 
-/* Append its SPKI. Errors: ERR_CRYPTO, ERR_LIMIT (der full), ERR_NOMEM. */
-int pubkey_spki(struct buf *der, const struct pubkey *k, struct err *e) MUST_CHECK;
-
 /*
  * Verify RSASSA-PKCS1-v1_5 with SHA-256 over message; the signature has as many bytes as the
  * modulus. Errors: ERR_VERIFY (it does not match), ERR_CRYPTO.
@@ -42,7 +39,7 @@ int pubkey_spki(struct buf *der, const struct pubkey *k, struct err *e) MUST_CHE
 int pubkey_verify_sha256(const struct pubkey *k, struct view message, struct view signature,
 			 struct err *e) MUST_CHECK;
 
-/* The SPKI of pubkey_rsa_new()'s key, where nothing else is wanted of it. Errors: as both. */
+/* Append the SPKI of a key of these numbers. Errors: as pubkey_rsa_new(), ERR_LIMIT (der full). */
 int pubkey_rsa_spki(struct buf *der, struct view n, uint32_t e, struct err *err) MUST_CHECK;
 
 /*
