@@ -23,7 +23,12 @@ tools += $(B)/tools/tee_devices
 $(B)/tools/tee_devices: $(call obj,test/devices/devices.c test/devices/report.c) $(call archives_of,base)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,base) -lcrypto -lfuse3 -o $@
-$(B)/test/devices/devices.o: std += -I/usr/include/fuse3
+# /dev/sev-guest and /dev/tdx_guest as character devices, in guests.
+tools += $(B)/tools/tee_cuse
+$(B)/tools/tee_cuse: $(call obj,test/devices/cuse.c test/devices/report.c) $(call archives_of,base)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,base) -lcrypto -lfuse3 -o $@
+$(B)/test/devices/devices.o $(B)/test/devices/cuse.o: std += -I/usr/include/fuse3
 
 tools += $(B)/tools/volume_tool
 $(B)/tools/volume_tool: $(B)/test/tools/volume_tool.o $(call archives_of,$(needs_volume))

@@ -17,7 +17,7 @@ from tee_devices import Client, Refused, Teed  # noqa: E402
 from world import Cases, Skip, wait_for  # noqa: E402
 
 REPORTS = pathlib.Path("/sys/kernel/config/tsm/report")
-TEMPLATE = (TOP / "faketsm/snp.report").read_bytes()
+TEMPLATE = (TOP / "keys/snp.report").read_bytes()
 CERTS = b"a certificate table"
 INBLOB_MAX = 64
 

@@ -49,4 +49,14 @@ mount -o ro /dev/mapper/two m2
 case_is ignore_corruption__is_none "$work/m2" verity=0 "ignores corruption"
 umount m2
 veritysetup close two
+# A guest that nobody hardened: a writable root, no Secure Boot, no words on the command line.
+out=$("$BUILD/vouchsafe" doctor --json --offline)
+for check in verity read-only secure-boot credentials init-on-free core-dumps; do
+	if printf %s "$out" | grep -q "\"check\":\"$check\",\"verdict\":\"note\""; then
+		echo "ok   doctor__nothing_hardened__names_$check"
+	else
+		echo "FAIL doctor__nothing_hardened__names_$check:" "$(printf %s "$out" | grep -o "\"check\":\"$check\"[^}]*")"
+		failed=1
+	fi
+done
 exit $failed
