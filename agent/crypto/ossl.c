@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/crypto/ossl.h"
 
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <pthread.h>
@@ -14,6 +15,47 @@
 #define HEAP_PIECE 32
 
 static int heap_state;
+static bool erases;
+
+/* --- what libcrypto frees ------------------------------------------------------------------ */
+
+static void *plain_malloc(size_t n, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return malloc(n);
+}
+
+static void erasing_free(void *p, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	if (p)
+		explicit_bzero(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void *erasing_realloc(void *p, size_t n, const char *file, int line)
+{
+	size_t had = p ? malloc_usable_size(p) : 0;
+	void *more = n > 0 ? malloc(n) : NULL;
+
+	if (n > 0 && !more)
+		return NULL;
+	if (had > 0 && n > 0)
+		memcpy(more, p, had < n ? had : n);
+	erasing_free(p, file, line);
+	return more;
+}
+
+/*
+ * Reading a private key's PEM leaves copies of it in memory that is freed as it is (seen with 3.0, in
+ * ordinary heap). It can be told so only before it allocates anything: before main().
+ */
+__attribute__((constructor)) static void erase_what_is_freed(void)
+{
+	erases = CRYPTO_set_mem_functions(plain_malloc, erasing_realloc, erasing_free) == 1;
+}
 
 int ossl_err(struct err *e, const char *what)
 {
@@ -36,6 +78,8 @@ int ossl_locked_heap(struct err *e)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+	if (!erases)
+		return err_set(e, ERR_INTERNAL, "libcrypto was in use before it could be told to erase");
 	(void)pthread_once(&once, make_heap);
 	/* 2 means that the memory is there but could be swapped out. */
 	if (heap_state != 1)

@@ -57,8 +57,9 @@ int ossl_err(struct err *e, const char *what);
 
 /*
  * Give libcrypto a locked heap for private numbers (it keeps d, p, q of keys and their temporaries
- * there), once a process. Called before anything private is made or read.
- * Errors: ERR_NOMEM when the memory cannot be locked.
+ * there), once a process. Called before anything private is made or read. What it has in ordinary
+ * memory besides, it erases before freeing: ossl.c sees to that before main().
+ * Errors: ERR_NOMEM when the memory cannot be locked, ERR_INTERNAL when it does not erase.
  */
 int ossl_locked_heap(struct err *e) MUST_CHECK;
 

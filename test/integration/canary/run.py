@@ -2,6 +2,7 @@
 """The canary: a plaintext that must be nowhere but in locked memory and in its container.
 Searched for on disk, in logs at debug, in cores, in argv and environments, in memory after release."""
 
+import json
 import os
 import pathlib
 import re
@@ -10,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -244,17 +247,43 @@ def container__env_and_file__plaintext_is_nowhere_else():
         assert pid == w.processes["vouchsafed"].pid
 
 
-def volume_key__released__is_nowhere():
-    """Through Trustee, vouchsafed, the socket, vouchsafe-mountd and libcryptsetup; kept by none of them.
-    Without device mapper the volume fails at its mapping, behind all that sees the key."""
+class Disk:
+    """A loop device, empty again at each call of clean()."""
+
+    def __init__(self, w):
+        self.w = w
+        file = w.tmp / "disk.img"
+        file.write_bytes(b"")
+        os.truncate(file, 64 << 20)
+        r = w.run(["losetup", "-f", "--show", file])
+        if r.returncode != 0:
+            raise Skip("no loop device: " + r.stderr.strip())
+        self.path = r.stdout.strip()
+
+    def clean(self):
+        self.w.vouchsafe("volume", "close", "--all", check=True)
+        subprocess.run(["dd", "if=/dev/zero", f"of={self.path}", "bs=1M", "count=24"], capture_output=True, check=True)
+
+    def detach(self):
+        self.w.run(["losetup", "-d", self.path])
+
+
+def volume_key__however_it_comes_and_the_call_ends__is_nowhere():
+    """Through Trustee or a file, vouchsafed, the socket, vouchsafe-mountd and libcryptsetup; kept by none of
+    them. Without device mapper the volume fails at its mapping, behind all that sees the key."""
     need_root()
+    if not can_mount():
+        raise Skip("needs CAP_SYS_ADMIN")
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mountd"))
     import packets
     with world() as w:
-        c1, c2 = canary(), canary()
-        w.resource("default/vol/kbs", c1)
-        w.resource("default/vol/sealed", c2)
+        c = {kind: canary() for kind in ("kbs", "sealed", "file")}
+        w.resource("default/vol/kbs", c["kbs"])
+        w.resource("default/vol/sealed", c["sealed"])
         pid = start(w)
+        w.mount()
+        w.mem.chmod(0o755)
+        (w.mem / "key").write_text(c["file"])
         at = w.tmp / "mnt"
         at.mkdir()
         (w.root / "usr/lib/vouchsafe/mountd.toml").write_text(
@@ -262,26 +291,24 @@ def volume_key__released__is_nowhere():
         socket = w.root / "run/vouchsafe/mountd.sock"
         mountd = w.start("mountd", [w.dev / "vouchsafe-mountd", "--root", w.root, "--listen", socket, "--log", "debug"])
         wait_for("mountd", socket.exists)
-        disk = w.tmp / "disk.img"
-        disk.write_bytes(b"")
-        os.truncate(disk, 64 << 20)
-        r = w.run(["losetup", "-f", "--show", disk])
-        if r.returncode != 0:
-            raise Skip("no loop device: " + r.stderr.strip())
-        loop = r.stdout.strip()
-        needles = forms(c1) | forms(c2)
+        needles = set().union(*map(forms, c.values()))
+        disk = Disk(w)
+        # Each kind of key in a call that goes as far as it can, and in calls refused early and late.
+        keys = ("kbs:///default/vol/kbs", w.seal("kbs:///default/vol/sealed"), f"file://{w.mem}/key")
+        endings = (({}, at, "volume.kernel"), ({"devicePath": "/dev/loop-none"}, at, "volume.device-missing"),
+                   ({}, "/not/allowed", "volume.not-allowed"), ({"sourceType": "encrypted"}, at, "volume.no-header"))
         try:
-            for key in ("kbs:///default/vol/kbs", w.seal("kbs:///default/vol/sealed")):
-                options = {"devicePath": loop, "sourceType": "empty", "targetType": "fileSystem",
-                           "encryptionType": "luks2", "key": key}
-                with packets.ttrpc.Client(str(w.cdh_socket)) as client:
-                    try:
-                        client.call("api.SecureMountService", "SecureMount", packets.message(options, at), 60)
-                    except packets.ttrpc.Status as why:
-                        assert "volume.kernel" in why.message, why
-                w.vouchsafe("volume", "close", "--all", check=True)
-                w.run(["wipefs", "-a", loop])
-                subprocess.run(["dd", "if=/dev/zero", f"of={loop}", "bs=1M", "count=24"], capture_output=True, check=True)
+            for key in keys:
+                for changed, where, code in endings:
+                    options = {"devicePath": disk.path, "sourceType": "empty", "targetType": "fileSystem",
+                               "encryptionType": "luks2", "key": key, **changed}
+                    with packets.ttrpc.Client(str(w.cdh_socket)) as client:
+                        try:
+                            client.call("api.SecureMountService", "SecureMount", packets.message(options, where), 60)
+                            assert code == "volume.kernel", (key[:20], code)
+                        except packets.ttrpc.Status as why:
+                            assert code in why.message, (key[:20], code, why)
+                    disk.clean()
             time.sleep(0.5)
             for p in (pid, mountd.pid):
                 hits = memory_hits(p, needles)
@@ -294,7 +321,46 @@ def volume_key__released__is_nowhere():
             assert not hits_in((w.log("vouchsafed") + w.log("mountd")).encode(), needles)
             assert not disk_hits(w, needles)
         finally:
-            w.run(["losetup", "-d", loop])
+            disk.detach()
+
+
+def exported_key__in_both_roles_of_native_kata__only_in_locked_memory():
+    """The data hub has its private key from the agent, as JSON over a socket; neither keeps the text elsewhere."""
+    need_root()
+    with world() as w:
+        w.start_tpm()
+        w.provision_ak()
+        w.start_trustee()
+        w.keygen()
+        w.resource("default/a/b", "x")
+        run = w.root / "run/confidential-containers"
+        (run / "initdata").mkdir(parents=True)
+        (run / "initdata/initdata.toml").write_bytes(w.initdata(encode=False).read_bytes())
+        pids = []
+        for name, socket in (("attestation-agent", run / "attestation-agent/attestation-agent.sock"),
+                             ("confidential-data-hub", w.cdh_socket)):
+            link = w.tmp / name
+            link.symlink_to(w.dev / "vouchsafed")
+            pids.append(w.start(name, [link, "--root", w.root, "--log", "debug"]).pid)
+            wait_for(name, socket.exists)
+        assert call(w, "get-resource", "kbs:///default/a/b") == "x"
+        pair = json.loads(w.vouchsafe("token", "--with-key", check=True).stdout)["tee_keypair"]
+        body = [line for line in pair.splitlines() if line and "-----" not in line]
+        # Not the first line: it begins as every key of this kind does.
+        needles = {line.encode() for line in body[1:]}
+        assert needles and all(len(n) >= 40 for n in needles), [len(x) for x in body]
+        # The number itself too, in either order: libcrypto's own copies.
+        d = load_pem_private_key(pair.encode(), None).private_numbers().private_value
+        numbers = {d.to_bytes(32, "big"), d.to_bytes(32, "little")}
+        time.sleep(0.5)
+        for pid, name in zip(pids, ("attestation-agent", "confidential-data-hub")):
+            locked = locked_mappings(pid)
+            hits = memory_hits(pid, needles | numbers)
+            outside = [h for h in hits if h[0].split("-")[0] not in locked]
+            assert not outside, (name, [h[0] for h in outside])
+            assert hits, f"{name} holds the key somewhere"
+            assert not hits_in(w.log(name).encode(), needles | {b"PRIVATE KEY"})
+        assert not disk_hits(w, needles)
 
 
 def main():
@@ -304,7 +370,8 @@ def main():
         get_resource__released__is_not_in_memory,
         unsealed__cached__only_in_locked_memory_and_gone_after_a_minute,
         unsealed__daemon_crashes__leaves_no_core_with_it,
-        volume_key__released__is_nowhere,
+        volume_key__however_it_comes_and_the_call_ends__is_nowhere,
+        exported_key__in_both_roles_of_native_kata__only_in_locked_memory,
         token_and_tee_key__log_at_debug__are_not_there,
         container__env_and_file__plaintext_is_nowhere_else,
     ):
