@@ -158,8 +158,8 @@ void tpm_quote_done(struct tpm_quote *q)
 }
 
 /*
- * A quote under way. What can be worked out while the TPM is at work is: the key and the caller's
- * part during the quote, which takes it longest, the signature while it reads PCRs.
+ * A quote under way. What can be worked out while the TPM is at work is: the key during the quote,
+ * which takes it longest, the signature while it reads PCRs.
  */
 struct quoting {
 	struct tpm *op;
@@ -167,7 +167,6 @@ struct quoting {
 	struct view nonce;
 	TPMT_PUBLIC ak;
 	struct pubkey *key; /* owned; NULL: not made yet */
-	const struct tpm_meanwhile *meanwhile;
 	struct attest a;
 	int r; /* what became of what was done meanwhile, and why */
 	struct err why;
@@ -195,8 +194,6 @@ static void make_key(void *ctx)
 	if (s->key || s->r < 0)
 		return;
 	s->r = tpm_ak_key(&s->q->ak, &s->key, &s->ak, &s->why);
-	if (s->r == 0 && s->meanwhile)
-		s->r = s->meanwhile->run(s->meanwhile->ctx, &s->why);
 }
 
 static int quote_once(struct quoting *s, uint32_t handle, struct err *e)
@@ -282,11 +279,9 @@ static int quote_and_read(bool *covers, struct quoting *s, uint32_t handle, stru
 }
 
 static int quote_until_still(struct tpm_quote *q, struct tpm *op, uint32_t ak, struct view nonce,
-			     const struct tpm_meanwhile *meanwhile, struct err *e)
+			     struct err *e)
 {
-	cleanup_quoting struct quoting s = {
-		.op = op, .q = q, .nonce = nonce, .meanwhile = meanwhile
-	};
+	cleanup_quoting struct quoting s = { .op = op, .q = q, .nonce = nonce };
 	bool covers = false;
 	int r = tpm_ak_read(&s.ak, op, ak, e);
 
@@ -302,11 +297,11 @@ static int quote_until_still(struct tpm_quote *q, struct tpm *op, uint32_t ak, s
 
 int tpm_quote(struct tpm *t, struct tpm_quote *out, struct view nonce, struct err *e)
 {
-	return tpm_quote_with(t, t->ak, out, nonce, NULL, e);
+	return tpm_quote_with(t, t->ak, out, nonce, e);
 }
 
 int tpm_quote_with(struct tpm *t, uint32_t ak, struct tpm_quote *out, struct view nonce,
-		   const struct tpm_meanwhile *meanwhile, struct err *e)
+		   struct err *e)
 {
 	cleanup_tpm_op struct tpm *op = NULL;
 	cleanup_tpm_quote struct tpm_quote q = { .message = BUF_MAX(TPM_ATTEST_MAX),
@@ -320,7 +315,7 @@ int tpm_quote_with(struct tpm *t, uint32_t ak, struct tpm_quote *out, struct vie
 	r = tpm_begin(&op, t, TPM_WAIT, e);
 	if (r < 0)
 		return r;
-	r = quote_until_still(&q, op, ak, nonce, meanwhile, e);
+	r = quote_until_still(&q, op, ak, nonce, e);
 	if (r < 0)
 		return r;
 	*out = q;

@@ -86,23 +86,11 @@ int tpm_quote(struct tpm *t, struct tpm_quote *out, struct view nonce, struct er
 void tpm_quote_done(struct tpm_quote *q);
 
 /*
- * Work that needs no TPM, done while one is busy: a quote takes it longer than all else, and a
- * program that only waits for it could check something. run must not use the TPM, and has the
- * deadline of the quote in mind (TPM_WAIT_MS for all).
- */
-struct tpm_meanwhile {
-	int (*run)(void *ctx, struct err *e);
-	void *ctx;
-};
-
-/*
  * The same with the key at another persistent handle (Azure: 0x81000003). The raw RSA block of its
  * signature is what attest_signature_parse() (attester/attest.h) cuts out.
- *
- * meanwhile  run once, during the first quote; NULL for nothing. Its errors are returned as they are.
  */
 int tpm_quote_with(struct tpm *t, uint32_t ak, struct tpm_quote *out, struct view nonce,
-		   const struct tpm_meanwhile *meanwhile, struct err *e) MUST_CHECK;
+		   struct err *e) MUST_CHECK;
 
 /*
  * NV indexes (tpm_nv.c), under the owner's empty password where the index admits the owner, else

@@ -79,7 +79,6 @@ struct fake_tpm {
 	atomic_uint patch_xor;    /* … is changed so; 0: none */
 	atomic_uint moves;        /* this many readings of PCR 23 see another value */
 	atomic_bool hold;         /* answer only when it is false again */
-	atomic_bool hold_quote;   /* the next quote sets hold */
 	atomic_bool no_bank;
 	atomic_bool bad_signature;
 	atomic_bool bad_block;       /* a well-formed signature by nobody */
@@ -325,8 +324,6 @@ static inline void fake_answer(struct fake_tpm *f, struct buf *reply, const uint
 		f->reads++;
 		fake_pcr_read(f, &params, command);
 	} else if (cc == CC_QUOTE) {
-		f->hold = f->hold || f->hold_quote;
-		f->hold_quote = false;
 		f->quotes++;
 		fake_quote(f, &params);
 	} else if (cc == CC_PCR_EXTEND) {

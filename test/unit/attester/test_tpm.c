@@ -48,61 +48,6 @@ TEST(tpm_quote__good_tpm__gives_what_it_said)
 	CHECK_INT(f->commands, 5);
 }
 
-/* What a quote leaves time for. */
-struct other_work {
-	struct fake_tpm *f;
-	unsigned runs, quotes;
-	int r;
-};
-
-static int other_work(void *ctx, struct err *e)
-{
-	struct other_work *w = ctx;
-
-	w->runs++;
-	/* The fake has the command, or will in a moment, and keeps its answer until now. */
-	for (unsigned i = 0; i < 1000 && w->f->quotes == w->quotes; i++)
-		(void)poll(NULL, 0, 1);
-	CHECK_INT(w->f->quotes, w->quotes + 1);
-	w->f->hold = false;
-	return w->r < 0 ? err_set(e, (enum err_kind)-w->r, "other work") : 0;
-}
-
-TEST(tpm_quote_with__meanwhile__is_run_once_while_the_tpm_is_at_work)
-{
-	struct fake_tpm *f = fake_tpm_start();
-	cleanup_tpm struct tpm *t = open_fake(f);
-	const struct view nonce = { f->vector.report_data, 32 };
-	struct other_work w = { .f = f };
-	const struct tpm_meanwhile meanwhile = { other_work, &w };
-	struct err e = { 0 };
-
-	for (int i = 0; i < 2; i++) {
-		cleanup_tpm_quote struct tpm_quote q = { 0 };
-		int r;
-
-		w.r = i == 0 ? 0 : -(int)ERR_VERIFY;
-		w.runs = 0;
-		w.quotes = f->quotes;
-		f->hold_quote = true;
-		r = FAKE_SYNCED(tpm_quote_with(t, TPM_AK_DEFAULT, &q, nonce, &meanwhile, &e));
-		CHECK_INT(r, w.r);
-		CHECK_INT(w.runs, 1);
-		CHECK((q.ak.p != NULL) == (r == 0));
-	}
-	CHECK(strstr(e.msg, "other work") != NULL);
-	/* One that moves is asked for again, the other work is not. */
-	f->moves = 3;
-	w = (struct other_work){ .f = f, .quotes = f->quotes };
-	{
-		cleanup_tpm_quote struct tpm_quote q = { 0 };
-
-		CHECK_INT(FAKE_SYNCED(tpm_quote_with(t, TPM_AK_DEFAULT, &q, nonce, &meanwhile, &e)), 0);
-	}
-	CHECK_INT(w.runs, 1);
-	CHECK_INT(f->quotes, w.quotes + 4);
-}
-
 TEST(tpm__evidence__is_the_recorded_text)
 {
 	struct fake_tpm *f = fake_tpm_start();
