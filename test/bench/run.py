@@ -258,7 +258,7 @@ def evidence(b, t):
         got = json.loads(r.stdout)
         ratio = got["ours_us"] / got["floor_us"]
         t.add(f"evidence of {kind} over its {got['commands']} bare TPM commands", ms(got["ours_us"]), ms(got["floor_us"]),
-              f"{ratio:.3f}", "≤ 1.05", ratio <= 1.05)
+              f"{ratio:.3f} (the fastest tenth {got['ours_least_us'] / got['floor_least_us']:.3f})", "≤ 1.05", ratio <= 1.05)
         t.add(f"sleeps in {n} of them", str(got["sleeps"]), hold="0", holds=got["sleeps"] == 0)
 
 
