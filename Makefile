@@ -300,10 +300,11 @@ deb: all man
 #: make rpm        the same as RPMs into build/rpm, from HEAD
 rpm: dist
 	VERSION=$(VERSION) REVISION=$(REVISION) sh systemd/packaging/rpm.sh build/rpm build/vouchsafe-$(VERSION).tar.gz
-#: make dist       a source archive of HEAD
+#: make dist       a source archive of HEAD, with git
 dist:
 	@mkdir -p build
-	git archive --format=tar --prefix=vouchsafe-$(VERSION)/ HEAD | gzip -n9 > build/vouchsafe-$(VERSION).tar.gz
+	git archive --format=tar --prefix=vouchsafe-$(VERSION)/ HEAD > build/vouchsafe-$(VERSION).tar
+	gzip -n9f build/vouchsafe-$(VERSION).tar
 	@echo build/vouchsafe-$(VERSION).tar.gz
 
 clean:

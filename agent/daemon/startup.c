@@ -34,7 +34,8 @@ int startup_parse(struct startup_given *out, const struct startup_syntax *s, voi
 			wrong = log_level_parse(&out->level, optarg, &e) < 0 ? e.msg : NULL;
 		} else if (c == STARTUP_OPT_ROOT) {
 			out->root = optarg;
-			wrong = version_is_dev ? NULL : "unknown option --root";
+			wrong = version_is_dev ? NULL :
+						 "unknown option --root: it is for development builds";
 		} else {
 			/* getopt has said already which option it does not know. */
 			wrong = c == '?' ? "bad option" : s->own_option(ctx, c);

@@ -41,7 +41,7 @@ static const char *take_option(void *ctx, int c)
 	if (c == OPT_IDLE)
 		return startup_number(&o->idle_s, optarg, 86400) ? NULL : "--idle: want 0 to 86400";
 	if (!version_is_dev)
-		return "unknown option --wait";
+		return "unknown option --wait: it is for development builds";
 	return startup_number(&o->wait_ms, optarg, TEE_LOCAL_MS) ? NULL : "--wait: want 0 to 40000";
 }
 

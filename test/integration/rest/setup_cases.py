@@ -114,7 +114,9 @@ def handed_over__what_is_no_loopback_listener__is_refused(box):
                            "no listening TCP socket"),
                           ("import os, socket; s = socket.socket(socket.AF_UNIX); s.bind(''); s.listen(); "
                            "os.dup2(s.fileno(), 3)", "no listening TCP socket"),
-                          ("import os; N = 2", "2 sockets were handed over")):
+                          ("import os; os.dup2(os.open('/dev/null', 0), 3); os.dup2(3, 4); os.set_inheritable(3, True); N = 2",
+                           "2 sockets were handed over"),
+                          ("import os; N = 2; os.closerange(3, 9)", "descriptor 3 of LISTEN_FDS: EBADF")):
         text = (f"N = 1\n{opener}\nimport sys\nos.environ.update(LISTEN_FDS=str(N), LISTEN_PID=str(os.getpid()))\n"
                 "os.set_inheritable(3, True) if N == 1 else None\nos.execv(sys.argv[1], sys.argv[1:])")
         r = subprocess.run([PYTHON, "-c", text, box.dev / "vouchsafe-rest"], capture_output=True, text=True, timeout=20)
