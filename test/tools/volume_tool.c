@@ -123,7 +123,7 @@ static int header(const struct args *a, const char *verb, const struct secret *k
 {
 	cleanup_device struct device d = DEVICE_NONE;
 	cleanup_header struct header h = HEADER_NONE;
-	struct deadline until = deadline_in(60000);
+	struct deadline until = deadline_in(a->deadline_ms);
 	enum device_state state;
 	int r = device_open(&d, &a->rules, &a->spec, e);
 

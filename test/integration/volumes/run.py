@@ -4,11 +4,13 @@
 What needs device mapper is in test/vm/guest/luks-*.sh.
 """
 
+import fcntl
 import hashlib
 import os
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -135,6 +137,22 @@ def made_by_cryptsetup__in_its_usual_ways__opens_here():
         run("cryptsetup", "luksAddKey", "--key-file", FULL, "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
             dev, OTHER)
         ok(tool("check-header", dev, key=OTHER, source="encrypted"))
+
+
+def keys_that_take_much_memory__take_turns():
+    """Two headers of cryptsetup's, over and under what every request may use beside the others."""
+    state = TMP / "state"
+    state.mkdir(mode=0o700)
+    held = os.open(state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.fcntl(held, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 1, 1, 0))
+    for memory, waits in (("65536", False), ("98304", True)):
+        dev = loop()
+        luks_format(dev, FULL, "--pbkdf", "argon2id", "--pbkdf-force-iterations", "4", "--pbkdf-memory", memory,
+                    "--pbkdf-parallel", "1")
+        if waits:
+            refused("volume.busy", "check-header", dev, source="encrypted", state=state, deadline=500, words="much memory")
+            os.close(held)
+        ok(tool("check-header", dev, source="encrypted", state=state, deadline=20000))
 
 
 def made_here__then_changed_by_cryptsetup__refused():

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# vm: -u -d 64 -d 64 -d 200 -T 600
+# vm: -u -d 40 -d 24 -d 160 -T 600
 # Volumes beside each other: long work on one device holds up no other; one device under several names,
 # its partitions, mapper names and mount points are each somebody's; what a token taken away gives.
 set -u
@@ -54,7 +54,8 @@ addpart "$LONG" 1 2048 131072
 addpart "$LONG" 2 133120 131072
 udevadm settle 2>/dev/null
 vol open device="${LONG}1" mount="$W/b" mapper=vp1 || fail partition "$(said)"
-refused disk_of_an_open_partition volume.busy "$LONG" device="$LONG" mount="$W/c"
+vol open device="$LONG" mount="$W/c"
+said | grep -q ^volume.busy: && pass disk_of_an_open_partition || fail disk_of_an_open_partition "$(said)"
 vol open device="${LONG}2" mount="$W/c" mapper=vp2 && pass partitions_beside_each_other || fail partitions_beside_each_other "$(said)"
 vol close mapper=vp2 && vol close mapper=vp1 || fail partitions "close: $(said)"
 delpart "$LONG" 1
@@ -84,6 +85,8 @@ $T open device="$LONG" target=device integrity=1 mount="$W/long" mapper=vl >"$W/
 long=$!
 i=0
 until grep -q 'progress wipe' "$W/long.err" || [ $i -ge 300 ]; do sleep 0.2; i=$((i + 1)); done
+vol open device="$LONG" target=device integrity=1 mount="$W/long" deadline=1500
+said | grep -q ^volume.busy: && pass same_device_waits_until_its_deadline || fail same_device_waits_until_its_deadline "$(said)"
 t=$(cut -d. -f1 /proc/uptime)
 if vol open device="$A" key="$W/full" mount="$W/a" mapper=va && vol open device="$B" mount="$W/b" mapper=vb && vol close mapper=va &&
 	kill -0 $long 2>/dev/null; then
@@ -93,8 +96,6 @@ else
 fi
 refused mount_point_of_one_in_work volume.mount-point-in-use "$A" device="$A" mount="$W/long" target=device
 refused mapper_of_one_in_work volume.busy "$A" device="$A" mount="$W/a" mapper=vl
-vol open device="$LONG" target=device integrity=1 mount="$W/long" deadline=1500
-said | grep -q ^volume.busy: && pass same_device_waits_until_its_deadline || fail same_device_waits_until_its_deadline "$(said)"
 $T open device="$LONG" target=device integrity=1 mount="$W/long" >"$W/second" 2>/dev/null &
 second=$!
 wait $long || fail long "$(tail -n 1 "$W/long.err")"
@@ -132,8 +133,8 @@ vol open device="$A" key="$W/full" mount="$W/a" mapper=va tagged=0 && [ "$out" =
 	vol list && echo "$out" | grep -q '"headerTag":false' && vol close-all && pass token_taken_away_on_purpose ||
 	fail token_taken_away_on_purpose "$out $(said)"
 wipe "$A"
-cryptsetup -q luksFormat --type luks2 --cipher aes-xts-plain64 --pbkdf argon2id --pbkdf-memory 131072 --pbkdf-force-iterations 4 \
-	--key-file "$W/full" "$A" && cryptsetup open --key-file "$W/full" "$A" byhand && mkfs.ext4 -q /dev/mapper/byhand && cryptsetup close byhand
+cryptsetup -q luksFormat --type luks2 --cipher aes-xts-plain64 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file "$W/full" "$A" &&
+	cryptsetup open --key-file "$W/full" "$A" byhand && mkfs.ext4 -q /dev/mapper/byhand && cryptsetup close byhand
 vol open device="$A" key="$W/full" mount="$W/a" mapper=va source=encrypted && [ "$out" = "va untagged" ] && vol close-all &&
 	pass made_by_cryptsetup_is_named || fail made_by_cryptsetup_is_named "$out $(said)"
 
