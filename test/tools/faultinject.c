@@ -21,6 +21,16 @@
 #include <unistd.h>
 
 static atomic_int calls;
+static char *fault, *mark;
+
+/* Before main(), which may forget the environment. */
+__attribute__((constructor)) static void read_environment(void)
+{
+	const char *f = getenv("FAULT"), *m = getenv("FAULT_MARK");
+
+	fault = f ? strdup(f) : NULL;
+	mark = m ? strdup(m) : NULL;
+}
 
 static int error_of(const char *name)
 {
@@ -43,7 +53,6 @@ static int error_of(const char *name)
 /* Is this the call? errno is set then. */
 static bool fails(const char *function)
 {
-	const char *fault = getenv("FAULT"), *mark = getenv("FAULT_MARK");
 	size_t n = strlen(function);
 	char *end;
 	long at;
