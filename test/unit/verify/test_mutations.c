@@ -238,3 +238,136 @@ TEST(azure__each_byte_of_the_runtime_data__is_guarded)
 	each_byte_of_hcl(TEST_DATA "az-snp-vtpm/evidence-v2.json");
 	each_byte_of_hcl(TEST_DATA "az-tdx-vtpm/evidence-v1.json");
 }
+
+/* --- the whole judgement ----------------------------------------------------------------------- */
+
+/* Each byte has its loop above; every eighth of all that is signed is taken through everything. */
+enum { STEP = 8 };
+
+/* Read again what the bytes say. */
+static int reread(struct evidence *ev)
+{
+	int r = 0;
+
+	if (ev->has_hcl) {
+		hcl_runtime_done(&ev->runtime);
+		ev->runtime = (struct hcl_runtime){ 0 };
+		r = hcl_parse(&ev->hcl, buf_view(&ev->hcl_raw), NULL);
+		if (r == 0)
+			r = hcl_runtime_load(&ev->runtime, ev->hcl.var_data, NULL);
+	}
+	if (r == 0 && ev->has_snp)
+		r = snp_report_parse(&ev->snp, ev->has_hcl ? ev->hcl.hw :
+				     (struct view){ ev->report, SNP_REPORT_LEN }, NULL);
+	if (r == 0 && ev->has_tdx)
+		r = tdx_quote_parse(&ev->tdx, buf_view(&ev->quote), NULL);
+	if (r == 0 && ev->has_tpm)
+		r = attest_parse(&ev->tpm.attest, buf_view(&ev->tpm.message), NULL);
+	return r;
+}
+
+struct part {
+	const char *name;
+	uint8_t *p;
+	size_t from, until;
+};
+
+static struct part whole(const char *name, struct buf *b)
+{
+	return (struct part){ name, b->p, 0, b->len };
+}
+
+/* The evidence holds; with a byte changed it does not. */
+static void bytes_of_evidence(struct evidence *ev, const struct part *parts, size_t n)
+{
+	struct verify_want want = want_at(JUNE_2025);
+	struct findings f = { 0 };
+
+	verify_evidence(&f, ev, &want);
+	check_all_hold(&f, NULL);
+	for (size_t k = 0; k < n; k++) {
+		CHECK(parts[k].until > parts[k].from);
+		for (size_t i = parts[k].from + k % STEP; i < parts[k].until; i += STEP) {
+			parts[k].p[i] ^= bit_of(i / STEP);
+			f = (struct findings){ 0 };
+			if (reread(ev) == 0)
+				verify_evidence(&f, ev, &want);
+			else
+				finding_add(&f, "parsed", FINDING_BAD, "no");
+			if (!findings_bad(&f))
+				test_fail(__FILE__, __LINE__, "byte %zu of the %s can be changed", i,
+					  parts[k].name);
+			parts[k].p[i] ^= bit_of(i / STEP);
+		}
+	}
+	CHECK_INT(reread(ev), 0);
+	f = (struct findings){ 0 };
+	verify_evidence(&f, ev, &want);
+	check_all_hold(&f, NULL);
+}
+
+enum { HCL_HW = 32, HCL_VAR = 1236, SNP_SIGNATURES_END = SNP_SIGNED_LEN + 2 * SNP_SIG_PART };
+
+TEST(evidence__signed_bytes_of_azure_snp__spoil_the_whole)
+{
+	cleanup_evidence struct evidence *ev = shared_evidence(TEST_DATA "az-snp-vtpm/evidence-v2.json");
+	const struct part parts[] = {
+		{ "hardware report", ev->hcl_raw.p, HCL_HW, HCL_HW + SNP_SIGNATURES_END },
+		{ "runtime data", ev->hcl_raw.p, HCL_VAR, HCL_VAR + ev->hcl.var_data.len },
+		whole("VCEK", &ev->vcek),
+		whole("quote", &ev->tpm.message),
+		whole("signature", &ev->tpm.signature),
+		{ "PCRs", &ev->tpm.pcrs[0][0], 0, sizeof ev->tpm.pcrs },
+	};
+
+	bytes_of_evidence(ev, parts, ARRAY_LEN(parts));
+}
+
+TEST(evidence__signed_bytes_of_azure_tdx__spoil_the_whole)
+{
+	cleanup_evidence struct evidence *ev = shared_evidence(TEST_DATA "az-tdx-vtpm/evidence-v1.json");
+	const size_t pem = (size_t)(ev->tdx.sig.pem.p - ev->quote.p);
+	const struct part parts[] = {
+		{ "TD quote", ev->quote.p, 0, pem },
+		{ "TDREPORT's report data", ev->hcl_raw.p, HCL_HW + 128, HCL_HW + 192 },
+		{ "runtime data", ev->hcl_raw.p, HCL_VAR, HCL_VAR + ev->hcl.var_data.len },
+		whole("quote", &ev->tpm.message),
+		whole("signature", &ev->tpm.signature),
+		{ "PCRs", &ev->tpm.pcrs[0][0], 0, sizeof ev->tpm.pcrs },
+	};
+
+	bytes_of_evidence(ev, parts, ARRAY_LEN(parts));
+}
+
+TEST(evidence__signed_bytes_of_bare_snp__spoil_the_whole)
+{
+	cleanup_evidence struct evidence *ev = shared_evidence(E2E_SNP);
+	const size_t at = (size_t)(ev->certs.cert[0].data.p - ev->certs_store.p);
+	const struct part parts[] = {
+		{ "report", ev->report, 0, SNP_SIGNATURES_END },
+		{ "VCEK", ev->certs_store.p, at, at + ev->certs.cert[0].data.len },
+	};
+
+	bytes_of_evidence(ev, parts, ARRAY_LEN(parts));
+}
+
+TEST(evidence__signed_bytes_of_a_bare_td_quote__spoil_the_whole)
+{
+	cleanup_evidence struct evidence *ev = shared_evidence(TEST_DATA "tdx_quote_5.dat");
+	const size_t pem = (size_t)(ev->tdx.sig.pem.p - ev->quote.p);
+	const struct part parts[] = { { "quote", ev->quote.p, 0, pem } };
+
+	bytes_of_evidence(ev, parts, ARRAY_LEN(parts));
+}
+
+TEST(evidence__signed_bytes_of_a_tpm__spoil_the_whole)
+{
+	cleanup_evidence struct evidence *ev = shared_evidence("evidence/derived/tpm-evidence.json");
+	const struct part parts[] = {
+		whole("quote", &ev->tpm.message),
+		whole("signature", &ev->tpm.signature),
+		{ "PCRs", &ev->tpm.pcrs[0][0], 0, sizeof ev->tpm.pcrs },
+	};
+
+	bytes_of_evidence(ev, parts, ARRAY_LEN(parts));
+}
