@@ -62,9 +62,9 @@ def tpm_seeds():
         mask = bytes(0xFF if j == i else 0 for j in range(3))
         reads.append(struct.pack(">IIHB", 7, 1, 0x0B, 3) + mask + struct.pack(">I", 8) +
                      b"".join(sized(p) for p in pcrs[8 * i:8 * i + 8]))
-    put("tpm", "quote", answers(3, key, key, authorised(sized(message) + signature), *reads))
+    put("tpm", "quote", answers(3, key, authorised(sized(message) + signature), *reads))
     put("tpm", "pcrs", answers(4, *reads))
-    put("tpm", "ak", answers(5, key, key))
+    put("tpm", "ak", answers(5, key))
     one = struct.pack(">IIHB", 7, 1, 0x0B, 3) + b"\0\x80\0" + struct.pack(">I", 1) + sized(pcrs[15])
     put("tpm", "extend", answers(6, one, authorised(b"")))
     about = [(0x105, 0x49424D00), (0x106, 0x53572020), (0x107, 0x2054504D), (0x10B, 0x20240125), (0x10C, 1)]
