@@ -50,6 +50,11 @@ def authorised(params):
     return struct.pack(">I", len(params)) + params + b"\0\0\1\0\0"
 
 
+def nv_public(size, index=0x01400001):
+    public = struct.pack(">IHIHH", index, 0x0B, 0x62020002, 0, size)
+    return sized(public) + sized(b"\0\x0b" + hashlib.sha256(public).digest())
+
+
 def tpm_seeds():
     """What the TPM of the recorded quote answered, and properties of any."""
     doc = json.loads((TOP / "vectors/attester/quote.json").read_text())
@@ -88,18 +93,13 @@ def main():
         put("metadata", "quote", b"\1" + json.dumps({"quote": base64.b64encode(quote).decode()}).encode())
         url = base64.urlsafe_b64encode(quote).rstrip(b"=").decode()
         put("metadata", "quote-url", b"\1" + json.dumps({"quote": url}).encode())
-    public = struct.pack(">IHIHH", 0x01400001, 0x0B, 0x62020002, 0, 40)
-    name = b"\0\x0b" + hashlib.sha256(public).digest()
-    public = struct.pack(">H", len(public)) + public + struct.pack(">H", len(name)) + name
     caps = b"\0" + struct.pack(">IIII", 6, 1, 0x12C, 1024)
     data = struct.pack(">H", 40) + bytes(40)
-    read = struct.pack(">I", len(data)) + data + b"\0\0\1\0\0"
-    put("tpm", "read", b"\0" + b"".join(bytes([len(x)]) + x for x in (public, public, caps, read)))
-    done = struct.pack(">I", 0) + b"\0\0\1\0\0"
-    put("tpm", "define", b"\1\xff\0\0\1\x8b" + bytes([len(done)]) + done + bytes([len(public)]) + public +
-        bytes([len(done)]) + done)
-    put("tpm", "unwritten", b"\0" + b"".join(bytes([len(x)]) + x for x in (public, public, caps)) +
-        b"\xff\0\0\1\x4a")
+    put("tpm", "read", answers(0, nv_public(40), caps, authorised(data)))
+    put("tpm", "unwritten", answers(0, nv_public(40), caps) + b"\xff\0\0\1\x4a")
+    absent = b"\xff\0\0\1\x8b"
+    put("tpm", "define", answers(1) + absent + answers(1, authorised(b""), nv_public(48, 0x01400002),
+                                                       authorised(b""))[1:])
 
 
 if __name__ == "__main__":
