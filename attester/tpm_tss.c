@@ -45,8 +45,9 @@ static TSS2_RC tcti_transmit(TSS2_TCTI_CONTEXT *c, size_t n, const uint8_t *p)
 }
 
 /*
- * A passed deadline is an error: ESYS would ask for ever after TSS2_TCTI_RC_TRY_AGAIN. Nothing behind the reply is touched: p still holds the command, and ESYS sends it again from
- * there when the TPM asks for that.
+ * A passed deadline is an error: ESYS would ask for ever after TSS2_TCTI_RC_TRY_AGAIN. Nothing
+ * behind the reply is touched: p still holds the command, and ESYS sends it again from there when
+ * the TPM asks for that.
  */
 static TSS2_RC tcti_receive(TSS2_TCTI_CONTEXT *c, size_t *n, uint8_t *p, int32_t timeout)
 {
