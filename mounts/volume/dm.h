@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 /*
- * Two words with the device mapper itself (linux/dm-ioctl.h), for mappings that libcryptsetup does
+ * A few words with the device mapper itself (linux/dm-ioctl.h), for mappings that libcryptsetup does
  * not understand: one whose maker was killed before its table was active holds the device below all
  * the same.
  */
@@ -23,5 +23,11 @@ bool dm_exists(const char *name);
  * Errors: volume.busy, volume.mapping.
  */
 int dm_remove(const char *name, struct err *e) MUST_CHECK;
+
+/*
+ * Remove every mapping whose name begins so, that has no active table and that nobody has open: its
+ * maker was killed before it was one. As far as that goes.
+ */
+void dm_remove_unmade(const char *prefix);
 
 #endif

@@ -12,8 +12,8 @@
 
 off_t lock_of_device(unsigned major, unsigned minor)
 {
-	/* Behind the two that are no device's. */
-	return 2 + ((off_t)major << MINOR_BITS | (off_t)minor);
+	/* Behind the three that are no device's. */
+	return 3 + ((off_t)major << MINOR_BITS | (off_t)minor);
 }
 
 static int open_file(const char *dir, struct err *e)
@@ -35,9 +35,10 @@ static int open_file(const char *dir, struct err *e)
 
 static const char *name_of(off_t what)
 {
-	return what == LOCK_TABLE  ? "the records of volumes are being written" :
-	       what == LOCK_MEMORY ? "another key that takes much memory is being tried" :
-				     "the device is being opened or closed";
+	return what == LOCK_TABLE     ? "the records of volumes are being written" :
+	       what == LOCK_MEMORY    ? "another key that takes much memory is being tried" :
+	       what == LOCK_TEMPORARY ? "dm-integrity is being formatted" :
+					"the device is being opened or closed";
 }
 
 int lock_take(const char *dir, off_t what, struct deadline d, struct err *e)

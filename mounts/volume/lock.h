@@ -15,15 +15,18 @@
  *
  *   LOCK_TABLE        the records: held for the moment in which they are compared or written
  *   LOCK_MEMORY       memory: held while a key costs more than LOCK_MEMORY_KIB to try
+ *   LOCK_TEMPORARY    mappings of no device's yet: held while dm-integrity is formatted, which
+ *                     libcryptsetup does through a mapping of its own
  *   lock_of_device()  one block device: held from before its record is written until its volume is
  *                     open, closed or undone. A record that says "opening" whose device nobody
  *                     holds is what a killed process left
  *
- * Taken in the order device, then table or memory; nobody waits for a device with the table held.
+ * Taken in the order device, then one of the others; nobody waits for a device with the table held.
  */
 #define LOCK_TABLE      ((off_t)0)
 #define LOCK_TABLE_MS   20000 /* to wait for it: nobody works while it is held */
 #define LOCK_MEMORY     ((off_t)1)
+#define LOCK_TEMPORARY  ((off_t)2)
 #define LOCK_MEMORY_KIB (64u << 10) /* what every request may use beside the others */
 
 off_t lock_of_device(unsigned major, unsigned minor);

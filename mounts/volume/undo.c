@@ -11,6 +11,8 @@
 
 #define NAMES_MAX 8 /* mappings on one device */
 #define POLL_US   50000
+#define TEMP_MS   5000 /* for others to have formatted dm-integrity */
+#define TEMPORARY "temporary-cryptsetup-"
 
 bool undo_is_due(const struct record *r)
 {
@@ -49,11 +51,26 @@ static size_t holders(char names[NAMES_MAX][VOLUME_MAPPER_MAX + 1], const struct
 			continue;
 		name[got] = '\0';
 		name[strcspn(name, "\n")] = '\0';
-		if (strcmp(name, r->mapper) == 0 || strncmp(name, "temporary-cryptsetup-", 21) == 0 ||
+		if (strcmp(name, r->mapper) == 0 || strncmp(name, TEMPORARY, strlen(TEMPORARY)) == 0 ||
 		    (strncmp(name, r->mapper, len) == 0 && strcmp(name + len, "_dif") == 0))
 			n++;
 	}
 	return n;
+}
+
+/*
+ * What libcryptsetup was killed at before it had a table is on no device. Nobody's who lives: they hold
+ * the lock while they have such.
+ */
+static void undo_unmade(const struct volume_rules *rules, const struct record *r)
+{
+	cleanup_close int turn = -1;
+
+	if (r->open || !r->integrity)
+		return;
+	turn = lock_take(rules->state_dir, LOCK_TEMPORARY, deadline_in(TEMP_MS), NULL);
+	if (turn >= 0)
+		dm_remove_unmade(TEMPORARY);
 }
 
 static int undo_once(const struct volume_rules *rules, const struct record *r, struct err *e)
@@ -67,7 +84,10 @@ static int undo_once(const struct volume_rules *rules, const struct record *r, s
 	n = rc == 0 ? holders(names, r) : 0;
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = luks_close(names[i], e);
-	return rc < 0 ? rc : record_drop(rules->state_dir, r->mapper, e);
+	if (rc < 0)
+		return rc;
+	undo_unmade(rules, r);
+	return record_drop(rules->state_dir, r->mapper, e);
 }
 
 int undo(const struct volume_rules *rules, const struct record *r, struct deadline d, struct err *e)

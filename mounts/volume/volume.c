@@ -133,10 +133,15 @@ static int format(struct job *j, struct err *e)
 {
 	cleanup_header struct header h = HEADER_NONE;
 	bool no_journal = j->spec->integrity && !j->spec->keyed;
-	int r;
+	int turn = -1, r = 0;
 
 	tell(j, "format");
-	r = format_begin(&h, &j->device, j->spec, j->key, j->until, e);
+	if (j->spec->integrity)
+		r = turn = lock_take(j->rules->state_dir, LOCK_TEMPORARY, j->until, e);
+	if (r >= 0)
+		r = format_begin(&h, &j->device, j->spec, j->key, j->until, e);
+	if (turn >= 0)
+		(void)close(turn);
 	if (r == 0)
 		r = late(j, e);
 	if (r == 0)

@@ -359,7 +359,7 @@ class InWork:
         major, minor = p.number_of(disk.dev)
         self.record = self.state / f"{mapper}.json"
         self.lock = os.open(self.state / "lock", os.O_RDWR)
-        fcntl.fcntl(self.lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 2 + (major << 20 | minor), 1, 0))
+        fcntl.fcntl(self.lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 3 + (major << 20 | minor), 1, 0))
         self.record.write_text(json.dumps({
             "mapper": mapper, "device": disk.dev, "mountPoint": str(at), "target": "fileSystem", "filesystem": "ext4",
             "integrity": False, "keyed": False, "major": major, "minor": minor, "open": False, "opened": 1}))

@@ -71,8 +71,8 @@ TEST(lock_take__held__busy_at_the_deadline_and_others_are_free)
 	CHECK_ERR(lock_take(tmpdir_path, lock_of_device(254, 16), deadline_in(50), &e), ERR_SYSTEM, e,
 		  "being opened or closed by another call");
 	CHECK_INT(e.code, CODE_VOLUME_BUSY);
-	for (int i = 0; i < 4; i++) {
-		const off_t free[] = { LOCK_TABLE, LOCK_MEMORY, lock_of_device(254, 17), lock_of_device(0, 0) };
+	for (int i = 0; i < 5; i++) {
+		const off_t free[] = { LOCK_TABLE, LOCK_MEMORY, LOCK_TEMPORARY, lock_of_device(254, 17), lock_of_device(0, 0) };
 
 		other = lock_take(tmpdir_path, free[i], deadline_in(0), &e);
 		CHECK(other >= 0 && close(other) == 0);
