@@ -29,7 +29,7 @@ opens() { $T open device="$DEV" mount="$MP" mapper=vt "$@" >"$W/out" 2>"$W/err";
 
 # A new volume, killed on the way.
 for i in 0 1; do
-	n=$((1 + i * 4)) name=killed_while_formatting_integrity$i was=$fails
+	n=$((1 + i * 3)) name=killed_while_formatting_integrity$i was=$fails
 	while
 		wipe
 		killed "$n" open device="$DEV" mount="$MP" mapper=vt key="$W/key" integrity=$i
