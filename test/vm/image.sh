@@ -108,7 +108,7 @@ rest="ro console=ttyS0 quiet loglevel=3 panic=-1 oops=panic init_on_alloc=1 init
 
 inputs=$(cat "$VM/root/$profile/stamp" "$VM/kernel/cloud/version" && find "$here/image" "$here/image.sh" "$here/pod-init.sh" \
 	"$here/initrd.sh" "$here/uki.py" "$here/guest_agent.py" "$here/podtree.py" "$TOP/systemd" "$TOP/test/integration/units/tree.py" \
-	"$build"/vouchsafe* -maxdepth 5 -type f -exec sha256sum {} + | sort)
+	"$build"/vouchsafe* -maxdepth 9 -type f -exec sha256sum {} + | sort)
 inputs=$(printf %s "$inputs" | sha256sum)
 changed "$out/stamp" "$inputs" || { say "image $profile is up to date: $out" && exit 0; }
 rm -f "$out/stamp"

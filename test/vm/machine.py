@@ -13,7 +13,7 @@ import subprocess
 import time
 
 CODE = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
-PANIC = ("Kernel panic", "Oops:", "BUG: ", "general protection fault")
+DAMAGE = ("Kernel panic", "Oops:", "BUG: ", "general protection fault", "double fault", "soft lockup")
 
 
 class Died(Exception):
@@ -37,25 +37,26 @@ def need_tools():
 
 class Machine:
     """disk: a pod image's disk (its changes are forgotten). tpm: a state folder of swtpm's.
-    drives: (file, serial, read-only) in order."""
+    drives: (file, serial, read-only) in order. more: options of QEMU's. forward: (port here, port there)."""
 
-    def __init__(self, folder, disk, tpm, vars_file, drives=(), memory=1024, direct=None):
+    def __init__(self, folder, disk, tpm, vars_file, drives=(), memory=1024, more=(), forward=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.console_file = self.folder / "console"
         self.console_file.unlink(missing_ok=True)
-        self.port = self.qmp_socket = self.proc = self.swtpm = None
+        self.port = self.qmp_socket = self.proc = self.swtpm = self.keyboard = None
         self.pending = b""
         self.begin = time.monotonic()
         self.start_tpm(tpm)
         argv = ["nice", "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
                 "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "1", "-m", str(memory),
-                "-serial", f"file:{self.console_file}",
+                "-chardev", f"socket,id=con,path={self.folder}/con,server=on,wait=off,logfile={self.console_file}",
+                "-serial", "chardev:con",
                 "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off",
                 "-chardev", f"socket,id=door,path={self.folder}/door,server=on,wait=off",
                 "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=door,name=vm-test",
                 "-device", "virtio-rng-pci",
-                "-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile=",
+                "-netdev", "user,id=n0" + "".join(f",hostfwd=tcp:127.0.0.1:{a}-:{b}" for a, b in forward), "-device", "virtio-net-pci,netdev=n0,romfile=",
                 "-chardev", f"socket,id=ct,path={self.folder}/tpm.sock", "-tpmdev", "emulator,id=t0,chardev=ct",
                 "-device", "tpm-crb,tpmdev=t0"]
         shutil.copy(vars_file, self.folder / "vars.fd")
@@ -67,6 +68,7 @@ class Machine:
         for i, (file, serial, read_only) in enumerate(drives):
             argv += ["-drive", f"if=none,id=d{i},file={file},format=raw,cache=unsafe" + (",readonly=on" if read_only else ""),
                      "-device", f"virtio-blk-pci,drive=d{i},serial={serial}"]
+        argv += more
         with open(self.folder / "qemu.log", "wb") as log:
             self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
@@ -101,6 +103,17 @@ class Machine:
 
     def console(self):
         return self.console_file.read_text(errors="replace").replace("\r", "") if self.console_file.exists() else ""
+
+    def type(self, text):
+        """On the console's keyboard."""
+        if self.keyboard is None:
+            self.keyboard = self.connect("con")
+        self.keyboard.settimeout(20)
+        self.keyboard.sendall(text.encode())
+
+    def damage(self):
+        """The console's first line that tells of a damaged kernel, or None."""
+        return next((x for x in self.console().splitlines() if any(d in x for d in DAMAGE)), None)
 
     def died(self, what):
         lines = [x for x in self.console().splitlines() if x.strip()]
@@ -192,7 +205,7 @@ class Machine:
                 except subprocess.TimeoutExpired:
                     p.kill()
                     p.wait(10)
-        for s in (self.port, self.qmp_socket):
+        for s in (self.port, self.qmp_socket, self.keyboard):
             if s:
                 s.close()
 

@@ -75,12 +75,16 @@ def predict(path, loaded=False):
     for digest in (sha256(b"Calling EFI Application from Boot Option"), sha256(bytes(4)), image.authenticode(),
                    *([PE(image.section(".linux")).authenticode()] if loaded else [])):
         pcr4 = extend(pcr4, digest)
-    pcr11 = bytes(32)
+    return {"4": pcr4.hex(), "11": pcr11({n: image.section(n) for n in MEASURED}), "authenticode": image.authenticode().hex()}
+
+
+def pcr11(parts):
+    """Of the sections' contents by name; those that are None or left out are not measured."""
+    value = bytes(32)
     for name in MEASURED:
-        content = image.section(name)
-        if content is not None:
-            pcr11 = extend(extend(pcr11, sha256(name.encode() + b"\0")), sha256(content))
-    return {"4": pcr4.hex(), "11": pcr11.hex(), "authenticode": image.authenticode().hex()}
+        if parts.get(name) is not None:
+            value = extend(extend(value, sha256(name.encode() + b"\0")), sha256(parts[name]))
+    return value.hex()
 
 
 def build(stub, out, parts):
