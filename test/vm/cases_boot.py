@@ -141,7 +141,6 @@ def verity_disk__one_byte_flipped__the_boot_stops(pod):
     m = pod.boot("flipped", [], disk=disk, ready=False)
     assert m.wait_end(400), "it went on: " + m.console()[-1500:]
     assert "dm-verity device corrupted" in m.console(), m.console()[-2500:]
-    assert '"ready"' not in m.pending.decode()
     disk.unlink()
 
 
@@ -221,7 +220,7 @@ def production_image__from_outside__attests_gets_its_secret_and_has_no_prompt(po
     assert not re.search(r"login|[Pp]assword|uid=|sh:|# ?$|\$ ?$", said), said
     whole = m.console()
     assert not re.search(r"login:|[Pp]assword|10\.0\.2\.2|kbs:///|plain", whole), whole[-2000:]
-    assert not m.pending and not door_answers(m), "it has a door"
+    assert not door_answers(m), "it has a door"
     for here, there in ports:
         with socket.create_connection(("127.0.0.1", here), 20) as s:
             s.settimeout(20)

@@ -381,24 +381,24 @@ def memory_image__after_kills__has_no_canary(pod):
 
 
 def initdata__another_while_pcr8_is_set__no_socket_and_no_policy(pod):
-    refused(pod, user_data("H4sIAAAAAAAAAwMAAAAAAAAAAAA="), "malformed")
+    refused(pod, user_data("H4sIAAAAAAAAAwMAAAAAAAAAAAA="), "initdata.schema", "malformed")
     other = pod.w.run([pod.w.dev / "vouchsafe", "initdata", "build", "--policy", pod.w.tmp / "policy.rego", "--encode"], check=True).stdout
-    refused(pod, user_data(other.strip()), "another")
+    refused(pod, user_data(other.strip()), "initdata.pcr8-in-use", "another")
 
 
 def initdata__missing_while_pcr8_is_set__no_socket_and_no_policy(pod):
-    refused(pod, None, "missing")
+    refused(pod, None, "initdata.source", "missing")
 
 
-def refused(pod, text, what):
+def refused(pod, text, code, what):
     m = pod.up()
-    m.run("mkdir -p /run/other && rm -f /run/other/* && umount -q /run/other-mounted 2>/dev/null; umount -l /media/cidata; "
-          "mkdir -p /run/other && mount --bind /run/other /media/cidata; cp /etc/kata-opa/allow-all.rego /run/peerpod/policy.rego",
+    m.run("mkdir -p /run/other && rm -f /run/other/* && umount -l /media/cidata; mount --bind /run/other /media/cidata; cp /etc/kata-opa/allow-all.rego /run/peerpod/policy.rego",
           check=True)
     if text:
         m.put("/run/other/user-data", text)
     m.run("systemctl restart vouchsafe-initdata.service", timeout=300)
-    check_refused(pod, "initdata.", what)
+    check_refused(pod, code, what)
+    assert pod.pcr(8) == pod.pcr8, (what, pod.pcr(8))
 
 
 def check_refused(pod, code, what):
@@ -445,4 +445,4 @@ CASES_END = (
     kill9__of_each_process_at_random__service_goes_on_and_nothing_is_left,
 )
 KILLED = (memory_image__after_kills__has_no_canary,)
-LAST = (initdata__another_while_pcr8_is_set__no_socket_and_no_policy,)
+LAST = (initdata__another_while_pcr8_is_set__no_socket_and_no_policy, initdata__missing_while_pcr8_is_set__no_socket_and_no_policy)

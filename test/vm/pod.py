@@ -14,7 +14,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 from machine import Died, Machine  # noqa: E402
-from world import Skip, World, wait_for  # noqa: E402
+from world import Skip, wait_for  # noqa: E402
 
 VM = pathlib.Path(os.environ.get("VM", HERE.parents[1] / "build/vm")).resolve()
 MIB = 1 << 20
@@ -40,8 +40,8 @@ def user_data(encoded):
 class Pod:
     """The owner's side, Trustee, the disks and the TPM of one pod VM, and the machine that is up."""
 
-    def __init__(self, build, profile):
-        self.w = w = World(build)
+    def __init__(self, w, build, profile):
+        self.w = w
         self.full = profile == "full"
         self.image = VM / "image" / profile
         self.m = None

@@ -20,7 +20,7 @@ import cases_pod  # noqa: E402
 import guests  # noqa: E402
 from machine import need_tools  # noqa: E402
 from pod import Pod  # noqa: E402
-from world import Cases  # noqa: E402
+from world import Cases, World  # noqa: E402
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 PROFILE = sys.argv[2]
@@ -60,9 +60,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cases = Cases()
     scripts = guests.Guests(BUILD, FULL, ONLY)
-    pod = None
+    pod, w = None, World(BUILD)
     try:
-        pod = Pod(BUILD, PROFILE)
+        pod = Pod(w, BUILD, PROFILE)
         pod.production = scripts.production
         for case in CASES:
             if not ONLY or any(o in case.__name__ for o in ONLY) or case in (CASES[0], CASES[-1]):
@@ -73,9 +73,11 @@ def main():
         scripts.stop()
         raise
     finally:
-        if pod:
-            pod.off()
-            pod.w.close()
+        try:
+            if pod:
+                pod.off()
+        finally:
+            w.close()
     scripts.finish(cases)
     print(f"vm-test ({PROFILE}): {time.monotonic() - BEGIN:.0f} s", flush=True)
     return cases.finish()

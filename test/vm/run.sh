@@ -31,6 +31,8 @@ work=$(mktemp -d)
 tpm_pid=
 # shellcheck disable=SC2064
 trap '[ -z "$tpm_pid" ] || kill "$tpm_pid" 2>/dev/null || true; rm -rf "$work"' EXIT
+# The shell runs that at its end, which a signal is not by itself.
+trap 'exit 143' TERM INT
 
 # One at a time builds what is shared.
 (
@@ -113,7 +115,7 @@ done
 
 # shellcheck disable=SC2086
 boot() {
-	timeout -k 5 "$limit" nice qemu-system-x86_64 $machine -serial stdio -kernel "$VM/kernel/$kernel/vmlinuz" \
+	timeout --foreground -k 5 "$limit" nice qemu-system-x86_64 $machine -serial stdio -kernel "$VM/kernel/$kernel/vmlinuz" \
 		-initrd "$VM/lab/initrd-$kernel" -append "console=ttyS0 panic=-1 quiet loglevel=3 no_timer_check" </dev/null 2>&1 |
 		tr -d '\r' | tee "$work/console" | grep -av --line-buffered -e "^vm-run: " -e "^\[ *[0-9.]*\] reboot: Power down"
 }
