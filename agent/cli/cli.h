@@ -15,7 +15,7 @@
  */
 enum cli_exit {
 	EXIT_OK = 0,
-	EXIT_FINDINGS = 1,     /* the command worked and what it looked at is not in order (doctor, verify) */
+	EXIT_FINDINGS = 1,     /* the command worked and what it looked at is not in order (doctor and others: vouchsafe(1)) */
 	EXIT_USAGE = 64,       /* arguments */
 	EXIT_INPUT = 65,       /* input does not parse or is over a limit */
 	EXIT_NOT_FOUND = 66,   /* a named thing is not there */

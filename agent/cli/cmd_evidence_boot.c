@@ -162,6 +162,8 @@ void show_boot(struct facts *f, const struct evidence *ev, const struct show_log
 		facts_text(f, "image", "not compared: without a PCR 11 it takes a boot log");
 	else if (with->uki && ev->has_tpm)
 		show_image(f, ev, with->uki);
+	else if (with->uki)
+		facts_text(f, "image", "not compared itself, its command line alone: there is no PCR 11");
 	if (has_log && booted)
 		show_log_of(f, ev, raw, with);
 	else if (has_log)

@@ -331,6 +331,7 @@ static int take_all(struct show_args *a, struct err *e)
 		return r < 0 ? r : take_image(a, e);
 	if (a->cmdline || a->with.own)
 		r = fs_read(&a->line, a->cmdline ? a->cmdline : SHOW_CMDLINE, CMDLINE_MAX, e);
+	a->with.own_cmdline = a->with.own && !a->cmdline;
 	a->with.cmdline = buf_view(&a->line);
 	return r;
 }
@@ -367,7 +368,7 @@ int evidence_show(int argc, char **argv)
 		{ "--tee", NULL, &a.tee, "NAME  what it must be: az-snp-vtpm, az-tdx-vtpm, snp, tdx, tpm, sample" },
 		{ "--event-log", NULL, &a.log, "FILE  boot log (TCG2), to say what set each register" },
 		{ "--cmdline", NULL, &a.cmdline, "FILE  kernel command line, to hold against the measured one" },
-		{ "--uki", NULL, &a.uki, "FILE  unified kernel image, to hold against PCR 11 or the log" },
+		{ "--uki", NULL, &a.uki, "FILE  unified kernel image, to hold against PCR 11; its command line, against the log" },
 		{ "--json", &a.json, NULL, "print JSON" },
 	};
 	const struct cli_syntax syntax = {

@@ -18,6 +18,7 @@ struct show_log {
 	bool own;              /* it is this machine's, which the evidence may have nothing to do with */
 	struct view cmdline;   /* text that may be the measured command line; empty: none */
 	const struct uki *uki; /* that may be the measured image, or NULL */
+	bool own_cmdline;      /* cmdline is what this machine was booted with */
 };
 
 /* What a PCR is for, in a word or two: "Secure Boot". */
@@ -31,8 +32,8 @@ void show_boot(struct facts *f, const struct evidence *ev, const struct show_log
 
 /*
  * What the log says of a unified kernel image: its sections, Secure Boot, and the command line and
- * verity root hash where with->cmdline is the measured one. Of this machine's own log also whether
- * / and /usr are on dm-verity and of that root hash.
+ * verity root hash where with->cmdline is the measured one. Of this machine's own log and command line
+ * also whether / and /usr are on dm-verity and of that root hash.
  */
 void show_uki(struct facts *f, const struct tcg2_log *log, enum hash_alg alg,
 	      const struct show_log *with);

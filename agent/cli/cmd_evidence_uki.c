@@ -102,7 +102,7 @@ void show_uki(struct facts *f, const struct tcg2_log *log, enum hash_alg alg,
 			facts_hex(f, uki_part_name((enum uki_part)i), digest_view(&b.content[i]));
 	if (b.is_uki || b.load_options.len > 0)
 		show_cmdline(f, &b, with->cmdline);
-	if (with->own)
+	if (with->own && with->own_cmdline)
 		show_mounts(f, &b, with->cmdline);
 	facts_close(f);
 }

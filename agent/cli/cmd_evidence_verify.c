@@ -85,18 +85,20 @@ int cli_time(int64_t *out, const char *text, struct err *e)
 
 /* --- arguments ------------------------------------------------------------------------------ */
 
-static int from_hex(struct buf *out, const char *text, struct err *e)
+static int from_hex(struct buf *out, const char *option, const char *text, struct err *e)
 {
 	size_t digits = strlen(text);
 	uint8_t bytes[REPORT_DATA_MAX];
 	int r;
 
 	if (digits == 0 || digits % 2 != 0 || digits / 2 > sizeof bytes)
-		return err_set(e, ERR_USAGE, "want 2..%zu hexadecimal digits", 2 * sizeof bytes);
+		return err_set(e, ERR_USAGE, "%s: want 2..%zu hexadecimal digits", option,
+			       2 * sizeof bytes);
 	r = enc_hex_decode(bytes, digits / 2, view_str(text), e);
-	if (r == 0)
-		buf_put(out, bytes, digits / 2);
-	return r;
+	if (r < 0)
+		return err_wrap(e, r, "%s", option);
+	buf_put(out, bytes, digits / 2);
+	return 0;
 }
 
 static int take_report_data(struct verify_args *a, struct err *e)
@@ -105,13 +107,13 @@ static int take_report_data(struct verify_args *a, struct err *e)
 
 	a->want.has_report_data = a->report_data || a->report_data_base64 || a->runtime_data;
 	if (a->report_data)
-		r = from_hex(&a->data, a->report_data, e);
+		r = from_hex(&a->data, "--report-data", a->report_data, e);
 	else if (a->report_data_base64)
 		r = enc_base64_decode(&a->data, ENC_B64, view_str(a->report_data_base64), e);
 	else
 		buf_putv(&a->data, view_str(a->runtime_data));
 	if (r == 0 && a->device_data)
-		r = from_hex(&a->of_device, a->device_data, e);
+		r = from_hex(&a->of_device, "--device-report-data", a->device_data, e);
 	if (r == 0)
 		r = buf_check(&a->data, "the report data", e);
 	if (r < 0)
@@ -183,10 +185,26 @@ static int take_all(struct verify_args *a, struct err *e)
 /* --- the judgement -------------------------------------------------------------------------- */
 
 /*
+ * Values may be those of devices alone; but of a primary some must be registered, and of devices without
+ * one, of any of them. *compared: whether one was, of the items so far.
+ */
+static void judge_references(struct findings *f, const struct verify_args *a, size_t i, bool *compared)
+{
+	const struct evidence *ev = a->evidence.item[i];
+	bool any = verify_references(f, ev, buf_view(&a->reference_text));
+
+	*compared = *compared || any;
+	if (a->evidence.has_primary ? i == 0 && !any : i + 1 == a->evidence.n && !*compared)
+		finding_add(f, "reference", FINDING_BAD,
+			    "none of the names is one that %s evidence is compared by",
+			    evidence_tee_name(ev->tee));
+}
+
+/*
  * Initdata belongs to the primary, the log to whose registers it leads to. Beside a primary, devices
  * bind another digest than it; alone, they bind what was asked.
  */
-static void judge(struct findings *f, const struct verify_args *a, size_t i)
+static void judge(struct findings *f, const struct verify_args *a, size_t i, bool *compared)
 {
 	struct verify_want want = a->want;
 	const struct evidence *ev = a->evidence.item[i];
@@ -200,7 +218,7 @@ static void judge(struct findings *f, const struct verify_args *a, size_t i)
 	}
 	verify_evidence(f, ev, &want);
 	if (a->reference)
-		verify_references(f, ev, buf_view(&a->reference_text), device);
+		judge_references(f, a, i, compared);
 }
 
 static void put(struct buf *out, const struct verify_args *a, size_t i, const struct findings *f)
@@ -232,7 +250,7 @@ static int run(const struct verify_args *a)
 {
 	cleanup_buf struct buf out = BUF_MAX(OUT_MAX);
 	size_t undecided = 0;
-	bool good = true;
+	bool good = true, compared = false;
 	struct err e;
 
 	if (a->json)
@@ -240,7 +258,7 @@ static int run(const struct verify_args *a)
 	for (size_t i = 0; i < a->evidence.n; i++) {
 		struct findings f = { 0 };
 
-		judge(&f, a, i);
+		judge(&f, a, i, &compared);
 		put(&out, a, i, &f);
 		good = good && !findings_bad(&f);
 		undecided += unknown(&f);

@@ -24,26 +24,18 @@ static int link_of(struct mountd_link *out, char **path, struct err *e)
 	return r;
 }
 
-bool volumes_any(void)
+int volumes_any(void)
 {
 	cleanup_free char *path = fs_join(cli_root, STATE_DIR);
 	DIR *d = path ? opendir(path) : NULL;
 	bool any = false;
 
 	if (!d)
-		return false;
+		return path && errno == ENOENT ? 0 : -1;
 	for (const struct dirent *f = readdir(d); f; f = readdir(d))
 		any = any || (f->d_name[0] != '.' && strcmp(f->d_name, "lock") != 0);
 	(void)closedir(d);
 	return any;
-}
-
-/* At shutdown nobody may be started to be asked. */
-static bool nothing_is_open(void)
-{
-	cleanup_free char *path = fs_join(cli_root, STATE_DIR);
-
-	return path && !volumes_any() && (access(path, R_OK) == 0 || errno == ENOENT);
 }
 
 int volumes_ask(struct buf *text, struct json **list, struct deadline d, struct err *e)
@@ -165,7 +157,7 @@ static int volume_close_open(int argc, char **argv)
 		return r;
 	if (all == (name != NULL))
 		return cli_usage("volume close", "want a NAME or --all");
-	if (all && nothing_is_open())
+	if (all && volumes_any() == 0)
 		return EXIT_OK;
 	if (cli_deadline(&d, timeout, &e) < 0 || link_of(&l, &path, &e) < 0 ||
 	    mountd_close(&l, name, d, &e) < 0)

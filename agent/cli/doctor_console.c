@@ -70,8 +70,8 @@ static bool has_terminal(struct seat *out, const struct doctor *d, const char *p
 
 void doctor_check_console(struct doctor *d)
 {
-	cleanup_free char *path = fs_join(d->guest.root, "/proc");
-	__attribute__((cleanup(close_folder))) DIR *proc = path ? opendir(path) : NULL;
+	cleanup_free char *path = fs_join(d->guest.root, "/proc"), *init = fs_join(d->guest.root, "/proc/1/stat");
+	__attribute__((cleanup(close_folder))) DIR *proc = path && init ? opendir(path) : NULL;
 	const struct dirent *entry;
 	bool any = false;
 	struct seat s;
@@ -90,8 +90,10 @@ void doctor_check_console(struct doctor *d)
 			      s.program, s.pid, s.terminal);
 		return;
 	}
-	if (any)
+	if (any && access(init, F_OK) == 0)
 		doctor_say(d, "console", VERDICT_OK, "no login prompt or shell sits at a console");
+	else if (proc && access(init, F_OK) < 0)
+		doctor_say(d, "console", VERDICT_SKIP, "/proc shows this user only processes of its own");
 	else
 		doctor_say(d, "console", VERDICT_SKIP, "no processes in /proc");
 }

@@ -100,7 +100,7 @@ static void check_open(struct doctor *d)
 	cleanup_json struct json *list = NULL;
 	struct err e;
 
-	if (!volumes_any())
+	if (volumes_any() <= 0)
 		return;
 	if (volumes_ask(&text, &list, deadline_min(d->deadline, deadline_in(ASK_MS)), &e) < 0) {
 		doctor_fail(d, "volumes", &e);

@@ -10,9 +10,10 @@
 
 /*
  * Has vouchsafe-mountd a record of any volume? While it has one it runs, so that asking it starts
- * nothing. Told from the folder of its records: false for those who may not read that either.
+ * nothing. Told from the folder of its records: 1, 0, or -1 when that cannot be read, as by those who
+ * may not.
  */
-bool volumes_any(void);
+int volumes_any(void);
 
 /*
  * Ask it which are open.

@@ -412,11 +412,11 @@ static void name_others(struct findings *f, const struct evidence *ev, const str
 	}
 	if (n > 0)
 		finding_add(f, "reference.other", FINDING_WARN,
-			    "not compared, for %s evidence has no such values: %s",
+			    "%s evidence has no such values: %s",
 			    evidence_tee_name(ev->tee), names);
 }
 
-void verify_references(struct findings *f, const struct evidence *ev, struct view file, bool device)
+bool verify_references(struct findings *f, const struct evidence *ev, struct view file)
 {
 	struct reference_source src = { .ev = ev };
 	cleanup_references struct references r = { 0 };
@@ -426,11 +426,11 @@ void verify_references(struct findings *f, const struct evidence *ev, struct vie
 
 	if (parse(&doc, file, &e) < 0) {
 		finding_add(f, "reference", FINDING_BAD, "the reference values: %s", e.msg);
-		return;
+		return true;
 	}
 	if (references_of(&r, &src, &e) < 0) {
 		finding_add(f, "reference", FINDING_BAD, "%s", e.msg);
-		return;
+		return true;
 	}
 	for (size_t i = 0; i < r.n; i++) {
 		const struct json *registered = json_get(doc, r.list[i].name);
@@ -445,8 +445,5 @@ void verify_references(struct findings *f, const struct evidence *ev, struct vie
 					  "is not what is registered");
 	}
 	name_others(f, ev, &r, doc);
-	if (!any && !device)
-		finding_add(f, "reference", FINDING_BAD,
-			    "none of the names is one that %s evidence is compared by",
-			    evidence_tee_name(ev->tee));
+	return any;
 }

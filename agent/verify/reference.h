@@ -56,11 +56,13 @@ void references_message(struct buf *out, const struct references *r);
 
 /*
  * Compare evidence with registered values: one finding "reference" for each of its names. A name
- * that is not registered is unknown; when none is, that is bad, unless it is a device's evidence.
+ * that is not registered is unknown.
  * Names in the file that this evidence has no value of are a warning, "reference.other": one
  * misspelt would else be compared with nothing.
  * file  the object above, or such a message
+ * Returns false when nothing was compared and that is not said yet: none of its names is in the file.
+ * Of one item of several that may be right; where it is of all, nothing was verified.
  */
-void verify_references(struct findings *f, const struct evidence *ev, struct view file, bool device);
+bool verify_references(struct findings *f, const struct evidence *ev, struct view file);
 
 #endif

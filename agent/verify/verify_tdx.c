@@ -128,7 +128,7 @@ static void check_attributes(struct findings *f, uint64_t attributes)
 			    "the TD may be debugged: the host reads and writes its memory");
 	else if (under_debug != 0)
 		finding_add(f, "tdx.debug", FINDING_BAD,
-			    "the host may profile the TD (attributes %02x): Intel calls it untrusted",
+			    "the TD may be profiled, or is under debug (attributes %02x): Intel calls it untrusted",
 			    under_debug);
 	else
 		finding_add(f, "tdx.debug", FINDING_OK, "the TD may not be debugged");

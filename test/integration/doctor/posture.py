@@ -136,6 +136,7 @@ def doctor__image_that_leaves_things_open__is_told_each_with_a_remedy(world):
         put(w, "proc/sys/kernel/core_pattern", "|/usr/lib/systemd/systemd-coredump %P\n")
         put(w, "proc/swaps", "Filename Type Size Used Priority\n/dev/vda2 partition 1 0 -2\n")
         put(w, "usr/bin/cloud-init", "")
+        put(w, "proc/1/stat", "1 (systemd) S 0 1 1 0 -1 4194560\n")
         put(w, "proc/7/stat", "7 (a pod) S 1 7 7 34816 7 4194560\n")  # a pty's
         put(w, "proc/31/stat", "31 (ag) (etty) S 1 31 31 1088 31 4194560 1 2 3\n")
         put(w, "sys/dev/char/4:64/uevent", "MAJOR=4\nMINOR=64\nDEVNAME=ttyS0\n")
@@ -158,6 +159,10 @@ def doctor__image_that_leaves_things_open__is_told_each_with_a_remedy(world):
         _, f = doctor(w)
         for c in (*checks[:-1], "swap"):
             assert f[c]["verdict"] == "ok" and "remedy" not in f[c], f[c]
+        # As with hidepid=: who cannot see init's cannot say that nobody else sits there.
+        (w.root / "proc/1/stat").unlink()
+        _, f = doctor(w)
+        assert f["console"]["verdict"] == "skip", f["console"]
         put(w, "proc/cmdline", 'x="systemd.import_credentials=no" init_on_free=0\n')
         _, f = doctor(w)
         assert f["credentials"]["verdict"] == f["init-on-free"]["verdict"] == "note", f

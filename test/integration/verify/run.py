@@ -577,6 +577,16 @@ def verify__what_was_asked_and_cannot_be_checked__does_not_hold(w):
     tool(w, "evidence", "verify", devices)
     for tee in ("az-snp-vtpm", "tpm"):
         tool(w, "evidence", "verify", devices, "--tee", tee, want=65)
+    # Of several devices one may have no values; of all, nothing was compared.
+    ref = w.tmp / "asked-reference.json"
+    several = w.tmp / "several.json"
+    several.write_text(json.dumps({"sampledevice": {"svn": "2", "report_data": "AAAA"}, **json.loads(devices.read_text())}))
+    for names, want in (({"trusted_akz": ["00"]}, 76), ({"tpm_pcr11": ["00" * 32]}, 0), ({"tpm_pcr11": ["11" * 32]}, 76)):
+        ref.write_text(json.dumps(names))
+        tool(w, "evidence", "verify", devices, "--reference", ref, want=want)
+    ref.write_text(json.dumps({"tpm_pcr11": ["00" * 32]}))
+    r = tool(w, "evidence", "verify", several, "--reference", ref, "--json", want=76)
+    assert not any("none of the names" in f["text"] for e in json.loads(r.stdout)["evidence"] for f in e["findings"]), r.stdout
 
 
 def verify__devices__bind_what_they_are_asked_to(w):
