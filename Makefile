@@ -137,7 +137,7 @@ oci_src := agent/daemon/vouchsafe-oci.c $(wildcard agent/daemon/oci_*.c)
 $(B)/vouchsafed: $(call obj,$(vouchsafed_src)) $(call archives_of,$(needs_setup))
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) $^ $(call libs_of,$(needs_setup)) -o $@
 # Nobody waits for these instructions, but for disks, devices, programs and people: small rather
-# than fast (the six programs together have 1.5 MiB).
+# than fast (the six programs together may have 1.5 MiB).
 small_src := $(vouchsafe_src) $(oci_src) \
 	$(wildcard agent/verify/*.c agent/setup/*.c initdata/*.c mounts/*.c mounts/volume/*.c) \
 	$(wildcard attester/tcg2*.c attester/uki*.c agent/daemon/mountd_*.c)

@@ -271,8 +271,11 @@ static int quote_and_read(bool *covers, struct quoting *s, uint32_t handle, stru
 {
 	int r = quote_once(s, handle, e);
 
-	if (r == 0)
-		r = read_pcrs(s->op, ALL_PCRS, s->q->pcrs, check_meanwhile, s, e);
+	if (r < 0)
+		return r;
+	/* Until check_meanwhile() says otherwise. */
+	s->r = err_set(&s->why, ERR_INTERNAL, "the quote was not checked");
+	r = read_pcrs(s->op, ALL_PCRS, s->q->pcrs, check_meanwhile, s, e);
 	if (r == 0)
 		r = failed_meanwhile(s, e);
 	return r < 0 ? r : attest_covers(covers, &s->a, s->q->pcrs, e);

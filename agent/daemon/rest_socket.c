@@ -2,8 +2,8 @@
 #include "agent/daemon/rest_socket.h"
 
 #include "agent/api/rest_route.h"
-#include "agent/base/listenfds.h"
 #include "agent/base/mem.h"
+#include "agent/daemon/startup.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,14 +30,6 @@ static void say(char where[REST_SOCKET_TEXT], const union address *a)
 		       ntohs(v6 ? a->in6.sin6_port : a->in.sin_port));
 }
 
-static int option_of(int fd, int name)
-{
-	int value = -1;
-	socklen_t len = sizeof value;
-
-	return getsockopt(fd, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
-}
-
 /* 1 and *out: one was handed over; 0: none. */
 static int inherited(int *out, char where[REST_SOCKET_TEXT], struct err *e)
 {
@@ -50,7 +42,8 @@ static int inherited(int *out, char where[REST_SOCKET_TEXT], struct err *e)
 		return r;
 	if (handed.n != 1)
 		return err_set(e, ERR_FORMAT, "%zu sockets were handed over, want 1", handed.n);
-	if (option_of(fd, SO_TYPE) != SOCK_STREAM || option_of(fd, SO_ACCEPTCONN) != 1 ||
+	if (startup_socket_option(fd, SO_TYPE) != SOCK_STREAM ||
+	    startup_socket_option(fd, SO_ACCEPTCONN) != 1 ||
 	    getsockname(fd, &a.any, &len) < 0 ||
 	    (a.any.sa_family != AF_INET && a.any.sa_family != AF_INET6))
 		return err_set(e, ERR_FORMAT, "what was handed over is no listening TCP socket");

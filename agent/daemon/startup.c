@@ -75,7 +75,7 @@ int startup_signals(bool children, struct err *e)
 	return fd >= 0 ? fd : err_sys(e, errno, "signalfd");
 }
 
-static int option_of(int fd, int name)
+int startup_socket_option(int fd, int name)
 {
 	int value = -1;
 	socklen_t n = sizeof value;
@@ -85,8 +85,8 @@ static int option_of(int fd, int name)
 
 bool startup_is_seqpacket(int fd, bool listens)
 {
-	return option_of(fd, SO_TYPE) == SOCK_SEQPACKET && option_of(fd, SO_DOMAIN) == AF_UNIX &&
-	       option_of(fd, SO_ACCEPTCONN) == listens;
+	return startup_socket_option(fd, SO_TYPE) == SOCK_SEQPACKET && startup_socket_option(fd, SO_DOMAIN) == AF_UNIX &&
+	       startup_socket_option(fd, SO_ACCEPTCONN) == listens;
 }
 
 int startup_listener(const struct listen_fds *handed, const char *unit, struct err *e)

@@ -15,12 +15,12 @@ enum { STARTUP_OK = 0, STARTUP_USAGE = 64, STARTUP_SYSTEM = 71 };
 /* Of the options that every daemon has; its own have other numbers. */
 enum { STARTUP_OPT_LOG = 1001, STARTUP_OPT_ROOT };
 
-/* For a daemon's table: --help, --log, --version and, of development builds, --root. */
+/* For a daemon's table: --help, --log, --version; and, of development builds, --root where it has paths. */
 #define STARTUP_OPTIONS                                                                            \
 	{ "help", no_argument, NULL, 'h' },                                                        \
 	{ "log", required_argument, NULL, STARTUP_OPT_LOG },                                       \
-	{ "root", required_argument, NULL, STARTUP_OPT_ROOT },                                     \
 	{ "version", no_argument, NULL, 'V' }
+#define STARTUP_ROOT { "root", required_argument, NULL, STARTUP_OPT_ROOT }
 
 struct startup_syntax {
 	const char *name;             /* of the program, in its messages */
@@ -63,6 +63,9 @@ bool startup_number(long *out, const char *text, long most);
  * Returns a signalfd of them (close-on-exec, non-blocking), or -ERR_SYSTEM.
  */
 int startup_signals(bool children, struct err *e) MUST_CHECK;
+
+/* An SO_… of SOL_SOCKET that is an int; -1 when fd has none. */
+int startup_socket_option(int fd, int name);
 
 /* Is fd a unix socket of type SEQPACKET that listens, or, with listens false, one that does not? */
 bool startup_is_seqpacket(int fd, bool listens);

@@ -69,6 +69,7 @@ static const struct option options[] = {
 	{ "listen", required_argument, NULL, OPT_LISTEN },
 	{ "pair", required_argument, NULL, OPT_PAIR },
 	STARTUP_OPTIONS,
+	STARTUP_ROOT,
 	{ 0 },
 };
 

@@ -66,6 +66,7 @@ static const struct option options[] = {
 	{ "aa_addr", required_argument, NULL, 'a' },
 	{ "token-without-key", no_argument, NULL, OPT_WITHOUT_KEY },
 	STARTUP_OPTIONS,
+	STARTUP_ROOT,
 	{ 0 },
 };
 

@@ -13,10 +13,11 @@ enum { OPT_FD_STORE = 256 };
 static const struct option own_options[] = {
 	{ "fd-store", no_argument, NULL, OPT_FD_STORE },
 	STARTUP_OPTIONS,
+	STARTUP_ROOT,
 	{ 0 },
 };
 
-static const struct option cdh_options[] = { STARTUP_OPTIONS, { 0 } };
+static const struct option cdh_options[] = { STARTUP_OPTIONS, STARTUP_ROOT, { 0 } };
 
 /* Upstream's help texts and its parser spell some of them differently; both are taken. */
 static const struct option aa_options[] = {
@@ -30,6 +31,7 @@ static const struct option aa_options[] = {
 	{ "initdata-toml", required_argument, NULL, 't' },
 	{ "initdata_toml", required_argument, NULL, 't' },
 	STARTUP_OPTIONS,
+	STARTUP_ROOT,
 	{ 0 },
 };
 

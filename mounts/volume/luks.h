@@ -22,8 +22,8 @@ int luks_image(struct err *e) MUST_CHECK;
 
 /*
  * Make a new header in the image: aes-xts-plain64 with 512 bits, sectors of 4096 bytes, a random
- * volume key with our mark (luks_auth.h). It is ready for luks_activate(). With integrity the library writes dm-integrity's superblock where the data begin;
- * nothing else is written to the device.
+ * volume key with our mark (luks_auth.h). It is ready for luks_activate(). With integrity the library
+ * writes dm-integrity's superblock where the data begin; nothing else is written to the device.
  *
  * out          set on success only; borrows image
  * device       path of the device that the data are on

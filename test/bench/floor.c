@@ -187,19 +187,6 @@ static void repeat(unsigned long times, unsigned long pause_ms)
 
 /* --- a round trip's floor --------------------------------------------------------------------- */
 
-static bool read_all(int fd, uint8_t *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t k = read(fd, p, n);
-
-		if (k <= 0)
-			return false;
-		p += k;
-		n -= (size_t)k;
-	}
-	return true;
-}
-
 static void *echo(void *arg)
 {
 	/* Response{status: {}, payload: UnsealSecretOutput{plaintext: 16 bytes}} */
@@ -214,10 +201,10 @@ static void *echo(void *arg)
 	out[8] = 2;
 	memcpy(out + 10, body, sizeof body - 1);
 	for (;;) {
-		if (!read_all(fd, in, 10))
+		if (!take_all(fd, in, 10))
 			break;
 		memcpy(&n, in, 4);
-		if (ntohl(n) > FLOOR_ROOM || !read_all(fd, in + 10, ntohl(n)))
+		if (ntohl(n) > FLOOR_ROOM || !take_all(fd, in + 10, ntohl(n)))
 			break;
 		memcpy(out + 4, in + 4, 4);
 		if (write(fd, out, sizeof out) != (ssize_t)sizeof out)

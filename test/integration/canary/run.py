@@ -292,9 +292,9 @@ def volume_key__however_it_comes_and_the_call_ends__is_nowhere():
         mountd = w.start("mountd", [w.dev / "vouchsafe-mountd", "--root", w.root, "--listen", socket, "--log", "debug"])
         wait_for("mountd", socket.exists)
         needles = set().union(*map(forms, c.values()))
-        disk = Disk(w)
         # Each kind of key in a call that goes as far as it can, and in calls refused early and late.
         keys = ("kbs:///default/vol/kbs", w.seal("kbs:///default/vol/sealed"), f"file://{w.mem}/key")
+        disk = Disk(w)
         endings = (({}, at, "volume.kernel"), ({"devicePath": "/dev/loop-none"}, at, "volume.device-missing"),
                    ({}, "/not/allowed", "volume.not-allowed"), ({"sourceType": "encrypted"}, at, "volume.no-header"))
         try:

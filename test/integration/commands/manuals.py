@@ -106,10 +106,13 @@ def manual__of_native_kata__has_the_options_of_both_names(build):
 def manual__exit_codes__are_those_that_help_names(build):
     """Every exit code that a --help mentions stands in the manual's table."""
     table = set(re.findall(r"\*(\d+)\*", sections("vouchsafe.1.scd")["EXIT STATUS"]))
+    seen = set()
     for name in commands(build / "vouchsafe"):
         text = " ".join(help_of([build / "vouchsafe", *name.split()]).split())
         said = set(re.findall(r"\b(\d{1,2}) when\b", text)) | set(re.findall(r"[Ee]xits? (?:code )?(\d{1,2})\b", text))
         assert said <= table, (name, said - table)
+        seen |= said
+    assert "76" in seen, seen
 
 
 def manual__of_doctor__has_its_checks(build):

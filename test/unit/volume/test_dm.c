@@ -21,15 +21,15 @@ static struct mapping {
 	const char *name;
 	uint32_t flags;
 	int32_t open_count;
-	int removed;
+	int removed, asked;
 } mappings[] = {
-	{ "vt", DM_ACTIVE_PRESENT_FLAG, 1, 0 },
-	{ "temporary-cryptsetup-in-use", DM_ACTIVE_PRESENT_FLAG, 0, 0 },
-	{ "temporary-cryptsetup-no-table", 0, 0, 0 },
-	{ "temporary-cryptsetup-open", 0, 1, 0 },
-	{ "temporary-cryptsetup-inactive", DM_INACTIVE_PRESENT_FLAG, 0, 0 },
-	{ "other-no-table", 0, 0, 0 },
-	{ "temporary-cryptsetup", 0, 0, 0 },
+	{ "vt", DM_ACTIVE_PRESENT_FLAG, 1, 0, 0 },
+	{ "temporary-cryptsetup-in-use", DM_ACTIVE_PRESENT_FLAG, 0, 0, 0 },
+	{ "temporary-cryptsetup-no-table", 0, 0, 0, 0 },
+	{ "temporary-cryptsetup-open", 0, 1, 0, 0 },
+	{ "temporary-cryptsetup-inactive", DM_INACTIVE_PRESENT_FLAG, 0, 0, 0 },
+	{ "other-no-table", 0, 0, 0, 0 },
+	{ "temporary-cryptsetup", 0, 0, 0, 0 },
 };
 
 #define MAPPINGS (sizeof mappings / sizeof mappings[0])
@@ -84,6 +84,7 @@ int ioctl(int fd, unsigned long what, ...)
 	for (size_t i = 0; i < MAPPINGS; i++) {
 		if (strcmp(d->name, mappings[i].name) != 0 || mappings[i].removed)
 			continue;
+		mappings[i].asked += what == DM_DEV_REMOVE;
 		if (what == DM_DEV_REMOVE && mappings[i].open_count > 0) {
 			errno = EBUSY;
 			return -1;
@@ -100,8 +101,10 @@ int ioctl(int fd, unsigned long what, ...)
 TEST(dm_remove_unmade__only_those_of_the_prefix_without_a_table)
 {
 	dm_remove_unmade("temporary-cryptsetup-");
-	for (size_t i = 0; i < MAPPINGS; i++)
+	for (size_t i = 0; i < MAPPINGS; i++) {
 		CHECK_INT(mappings[i].removed, i == 2 || i == 4);
+		CHECK_INT(mappings[i].asked, mappings[i].removed);
+	}
 }
 
 TEST(dm_remove_unmade__list_that_does_not_fit__none)

@@ -50,8 +50,9 @@ static pid_t holder(off_t what)
 		for (;;)
 			(void)pause();
 	}
-	CHECK(pid > 0 && read(ends[0], &byte, 1) == 1);
-	CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+	/* So that a child that ends ends the reading. */
+	CHECK(pid > 0 && close(ends[1]) == 0);
+	CHECK(read(ends[0], &byte, 1) == 1 && close(ends[0]) == 0);
 	return pid;
 }
 
