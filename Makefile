@@ -83,6 +83,8 @@ programs := $(B)/vouchsafed $(B)/vouchsafe $(B)/vouchsafe-oci $(B)/vouchsafe-res
 unit_src := $(wildcard test/unit/*/test_*.c)
 units := $(patsubst test/unit/%.c,$(B)/unit/%,$(unit_src))
 fuzzers := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
+# What check does not run is compiled by it: a changed signature is seen by who changes it.
+fuzz_obj := $(patsubst test/fuzz/%.c,$(B)/test/fuzz/%.o,$(wildcard test/fuzz/fuzz_*.c))
 
 .DEFAULT_GOAL := all
 ifneq ($(DEV),)
@@ -210,7 +212,7 @@ demo:
 	@sh test/demo/demo.sh
 
 #: make check      every test that needs no VM (REQUIRE_ALL=1: a skip is a failure)
-check: all dev $(units) $(tools) lint
+check: all dev $(units) $(tools) $(fuzz_obj) $(bench_tools) lint
 	test/check.sh $(B)
 #: make unit       the unit tests only
 unit: $(units)

@@ -12,7 +12,7 @@ static void judge(const struct evidence *ev, const struct verify_want *want, str
 	struct err e;
 
 	verify_evidence(&f, ev, want);
-	verify_references(&f, ev, reference, false);
+	verify_references(&f, ev, reference);
 	/* Whoever can make bytes that hold all the way has the hardware makers' keys. */
 	if (f.n == 0 || (ev->tee != EVIDENCE_TPM && !findings_bad(&f)))
 		__builtin_trap();
