@@ -272,10 +272,10 @@ int az_report_get(struct az_report *out, const struct attester_env *env, enum hc
 /* --- quote ---------------------------------------------------------------------------------- */
 
 int az_quote(struct tpm_quote *out, const struct attester_env *env, const struct az_report *r,
-	     struct view report_data, struct err *e)
+	     struct view report_data, const struct tpm_meanwhile *meanwhile, struct err *e)
 {
 	cleanup_tpm_quote struct tpm_quote q = { 0 };
-	int n = tpm_quote_with(env->tpm, AZ_AK, &q, report_data, e);
+	int n = tpm_quote_with(env->tpm, AZ_AK, &q, report_data, meanwhile, e);
 
 	if (n < 0)
 		return n;

@@ -69,11 +69,13 @@ void az_report_done(struct az_report *r);
 
 /*
  * A quote over report_data by the key that the report vouches for.
- * out  zeroed by the caller; filled on success only; release with tpm_quote_done()
+ * out        zeroed by the caller; filled on success only; release with tpm_quote_done()
+ * meanwhile  as tpm_quote_with() has it
  * Errors: azure.wrong-ak, tpm.*.
  */
 int az_quote(struct tpm_quote *out, const struct attester_env *env, const struct az_report *r,
-	     struct view report_data, struct err *e) MUST_CHECK;
+	     struct view report_data, const struct tpm_meanwhile *meanwhile,
+	     struct err *e) MUST_CHECK;
 
 /*
  * The evidence: {"version":2,"tpm_quote":{"signature":hex of the RSA block,"message":hex,"pcrs":[24

@@ -7,8 +7,6 @@
 #include "attester/snp_report.h"
 #include "attester/tpm_evidence.h"
 
-#include <pthread.h>
-
 extern const struct attester attester_az_snp_vtpm;
 
 enum { REPORTED_TCB_AT = 0x180, REPORTED_TCB_LEN = 8, CHIP_ID_LEN = 64 };
@@ -63,8 +61,8 @@ static int check_vcek(struct view der, const struct snp_report *snp, struct err 
 }
 
 /*
- * A VCEK, and whether it is this report's: a millisecond of arithmetic, done beside the quote, during
- * which we only wait for the TPM. Each report is signed anew, so nothing of it can be remembered.
+ * A VCEK, and whether it is this report's: a millisecond of arithmetic, done during the quote, which
+ * takes the TPM longer. Each report is signed anew, so nothing of it can be remembered.
  */
 struct vcek {
 	const struct snp_report *snp;
@@ -89,27 +87,11 @@ static int fetch_vcek(struct vcek *v, const struct attester_env *env, struct err
 	return az_imds_vcek(&v->der, env, e);
 }
 
-static void *check_beside(void *ctx)
+static void check_meanwhile(void *ctx)
 {
 	struct vcek *v = ctx;
 
 	v->r = check_vcek(buf_view(&v->der), v->snp, &v->why);
-	return NULL;
-}
-
-/* The quote, and the check that is over when it is. */
-static int quote_and_check(struct tpm_quote *q, struct vcek *v, const struct attester_env *env,
-			   const struct az_report *r, struct view report_data, struct err *e)
-{
-	pthread_t thread;
-	bool beside = pthread_create(&thread, NULL, check_beside, v) == 0;
-	int n = az_quote(q, env, r, report_data, e);
-
-	if (beside)
-		(void)pthread_join(thread, NULL);
-	else
-		(void)check_beside(v);
-	return n;
 }
 
 /*
@@ -142,6 +124,7 @@ static int evidence(const struct attester_env *env, struct view report_data, cha
 	cleanup_tpm_quote struct tpm_quote q = { 0 };
 	struct snp_report snp;
 	cleanup_vcek struct vcek v = { .snp = &snp, .der = BUF_MAX(AZ_VCEK_MAX) };
+	const struct tpm_meanwhile check = { check_meanwhile, &v };
 	struct vcek_key k;
 	int n = az_report_get(&r, env, HCL_SNP, report_data, e);
 
@@ -153,8 +136,11 @@ static int evidence(const struct attester_env *env, struct view report_data, cha
 	v.kept = attester_cache_get(env->cache, (struct view){ k.b, sizeof k.b }, &v.der);
 	if (!v.kept)
 		n = fetch_vcek(&v, env, e);
-	if (n == 0)
-		n = quote_and_check(&q, &v, env, &r, report_data, e);
+	if (n < 0)
+		return n;
+	/* Until check_meanwhile() says otherwise. */
+	v.r = err_set(&v.why, ERR_INTERNAL, "the VCEK was not checked");
+	n = az_quote(&q, env, &r, report_data, &check, e);
 	if (n == 0)
 		n = settle_vcek(&v, env, (struct view){ k.b, sizeof k.b }, e);
 	return n < 0 ? n : az_evidence_json(json, &r, &q, "vcek", buf_view(&v.der), e);

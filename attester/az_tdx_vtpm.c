@@ -58,7 +58,7 @@ static int evidence(const struct attester_env *env, struct view report_data, cha
 	if (n == 0)
 		n = check_quote(buf_view(&quote), &td, e);
 	if (n == 0)
-		n = az_quote(&q, env, &r, report_data, e);
+		n = az_quote(&q, env, &r, report_data, NULL, e);
 	return n < 0 ? n : az_evidence_json(json, &r, &q, "td_quote", buf_view(&quote), e);
 }
 

@@ -167,6 +167,7 @@ struct quoting {
 	struct view nonce;
 	TPMT_PUBLIC ak;
 	struct pubkey *key; /* owned; NULL: not made yet */
+	const struct tpm_meanwhile *more; /* the caller's; NULL: none, or done */
 	struct attest a;
 	int r; /* what became of what was done meanwhile, and why */
 	struct err why;
@@ -186,14 +187,16 @@ static int failed_meanwhile(const struct quoting *s, struct err *e)
 	return s->r;
 }
 
-/* During the quote, once. */
-static void make_key(void *ctx)
+/* During the quote; each once. */
+static void work_meanwhile(void *ctx)
 {
 	struct quoting *s = ctx;
+	const struct tpm_meanwhile *more = take(s->more);
 
-	if (s->key || s->r < 0)
-		return;
-	s->r = tpm_ak_key(&s->q->ak, &s->key, &s->ak, &s->why);
+	if (!s->key && s->r == 0)
+		s->r = tpm_ak_key(&s->q->ak, &s->key, &s->ak, &s->why);
+	if (more)
+		more->call(more->ctx);
 }
 
 static int quote_once(struct quoting *s, uint32_t handle, struct err *e)
@@ -214,7 +217,7 @@ static int quote_once(struct quoting *s, uint32_t handle, struct err *e)
 	do {
 		rc = Tss2_Sys_Quote_Prepare(op->sys, handle, &qualifying, &scheme, &all);
 		if (rc == TSS2_RC_SUCCESS)
-			rc = tpm_execute(op, &tpm_no_password, make_key, s);
+			rc = tpm_execute(op, &tpm_no_password, work_meanwhile, s);
 		if (rc == TSS2_RC_SUCCESS)
 			rc = Tss2_Sys_Quote_Complete(op->sys, &quoted, &signature);
 	} while (tpm_again(op, &again, rc));
@@ -281,35 +284,34 @@ static int quote_and_read(bool *covers, struct quoting *s, uint32_t handle, stru
 	return r < 0 ? r : attest_covers(covers, &s->a, s->q->pcrs, e);
 }
 
-static int quote_until_still(struct tpm_quote *q, struct tpm *op, uint32_t ak, struct view nonce,
-			     struct err *e)
+static int quote_until_still(struct quoting *s, uint32_t ak, struct err *e)
 {
-	cleanup_quoting struct quoting s = { .op = op, .q = q, .nonce = nonce };
 	bool covers = false;
-	int r = tpm_ak_read(&s.ak, op, ak, e);
+	int r = tpm_ak_read(&s->ak, s->op, ak, e);
 
 	for (unsigned i = 0; r == 0 && i < ROUNDS; i++) {
-		r = quote_and_read(&covers, &s, ak, e);
+		r = quote_and_read(&covers, s, ak, e);
 		if (r < 0 || covers)
 			return r;
 	}
 	return r < 0 ? r
 		     : err_code(e, CODE_TPM_PCR_MOVED, "%s: PCRs moved during each of %d quotes",
-				op->where, ROUNDS);
+				s->op->where, ROUNDS);
 }
 
 int tpm_quote(struct tpm *t, struct tpm_quote *out, struct view nonce, struct err *e)
 {
-	return tpm_quote_with(t, t->ak, out, nonce, e);
+	return tpm_quote_with(t, t->ak, out, nonce, NULL, e);
 }
 
 int tpm_quote_with(struct tpm *t, uint32_t ak, struct tpm_quote *out, struct view nonce,
-		   struct err *e)
+		   const struct tpm_meanwhile *meanwhile, struct err *e)
 {
 	cleanup_tpm_op struct tpm *op = NULL;
 	cleanup_tpm_quote struct tpm_quote q = { .message = BUF_MAX(TPM_ATTEST_MAX),
 						 .signature = BUF_MAX(TPM_SIG_MAX),
 						 .ak = BUF_MAX(TPM_SPKI_MAX) };
+	cleanup_quoting struct quoting s = { .q = &q, .nonce = nonce, .more = meanwhile };
 	int r;
 
 	if (nonce.len == 0 || nonce.len > ATTEST_NONCE_MAX)
@@ -318,7 +320,8 @@ int tpm_quote_with(struct tpm *t, uint32_t ak, struct tpm_quote *out, struct vie
 	r = tpm_begin(&op, t, TPM_WAIT, e);
 	if (r < 0)
 		return r;
-	r = quote_until_still(&q, op, ak, nonce, e);
+	s.op = op;
+	r = quote_until_still(&s, ak, e);
 	if (r < 0)
 		return r;
 	*out = q;

@@ -85,12 +85,20 @@ int tpm_ak_public(struct tpm *t, struct buf *der, struct err *e) MUST_CHECK;
 int tpm_quote(struct tpm *t, struct tpm_quote *out, struct view nonce, struct err *e) MUST_CHECK;
 void tpm_quote_done(struct tpm_quote *q);
 
+/* Work that needs no TPM, done while one is at work, which takes it longer than us. */
+struct tpm_meanwhile {
+	void (*call)(void *ctx);
+	void *ctx;
+};
+
 /*
  * The same with the key at another persistent handle (Azure: 0x81000003). The raw RSA block of its
  * signature is what attest_signature_parse() (attester/attest.h) cuts out.
+ * meanwhile  called once, during the first quote, before this returns 0; NULL for nothing. On a
+ *            failure it may not have been.
  */
 int tpm_quote_with(struct tpm *t, uint32_t ak, struct tpm_quote *out, struct view nonce,
-		   struct err *e) MUST_CHECK;
+		   const struct tpm_meanwhile *meanwhile, struct err *e) MUST_CHECK;
 
 /*
  * NV indexes (tpm_nv.c), under the owner's empty password where the index admits the owner, else

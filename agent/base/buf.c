@@ -35,14 +35,24 @@ static int room(struct buf *b, size_t n)
 	return 1;
 }
 
+uint8_t *buf_extend(struct buf *b, size_t n)
+{
+	uint8_t *p;
+
+	if (!room(b, n))
+		return NULL;
+	p = b->p + b->len;
+	b->len += n;
+	p[n] = '\0';
+	return p;
+}
+
 void buf_put(struct buf *b, const void *p, size_t n)
 {
-	if (!room(b, n))
-		return;
-	if (n > 0)
-		memcpy(b->p + b->len, p, n);
-	b->len += n;
-	b->p[b->len] = '\0';
+	uint8_t *to = buf_extend(b, n);
+
+	if (to && n > 0)
+		memcpy(to, p, n);
 }
 
 void buf_puts(struct buf *b, const char *s)

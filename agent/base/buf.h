@@ -31,6 +31,12 @@ void buf_putc(struct buf *b, uint8_t c);
 void buf_putv(struct buf *b, struct view v);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 
+/*
+ * n more bytes, for the caller to write before anything else is done with the buffer: one look at
+ * the room for all of them. NULL: they do not fit, and buf_check() says so.
+ */
+uint8_t *buf_extend(struct buf *b, size_t n);
+
 /* Text that somebody else wrote, for a terminal: a control character (C0, DEL, C1) becomes '?'. */
 void buf_put_plain(struct buf *b, struct view text);
 

@@ -9,16 +9,27 @@ static const char alphabet[2][65] = {
 void enc_base64(struct buf *out, enum enc_alphabet a, struct view in)
 {
 	const char *t = alphabet[a];
+	const size_t whole = in.len / 3 * 3, rest = in.len - whole;
+	const size_t last = rest == 0 ? 0 : a == ENC_B64U ? rest + 1 : 4;
+	uint8_t *p = buf_extend(out, whole / 3 * 4 + last);
+	uint32_t x;
 
-	for (size_t i = 0; i < in.len; i += 3) {
-		size_t n = in.len - i < 3 ? in.len - i : 3;
-		uint32_t x = (uint32_t)in.p[i] << 16 | (n > 1 ? (uint32_t)in.p[i + 1] << 8 : 0) |
-			     (n > 2 ? in.p[i + 2] : 0);
-		char q[4] = { t[x >> 18], t[x >> 12 & 63], n > 1 ? t[x >> 6 & 63] : '=',
-			      n > 2 ? t[x & 63] : '=' };
-
-		buf_put(out, q, a == ENC_B64U ? n + 1 : 4);
+	if (!p)
+		return;
+	for (size_t i = 0; i < whole; i += 3) {
+		x = (uint32_t)in.p[i] << 16 | (uint32_t)in.p[i + 1] << 8 | in.p[i + 2];
+		*p++ = (uint8_t)t[x >> 18];
+		*p++ = (uint8_t)t[x >> 12 & 63];
+		*p++ = (uint8_t)t[x >> 6 & 63];
+		*p++ = (uint8_t)t[x & 63];
 	}
+	if (rest == 0)
+		return;
+	x = (uint32_t)in.p[whole] << 16 | (rest > 1 ? (uint32_t)in.p[whole + 1] << 8 : 0);
+
+	const char q[4] = { t[x >> 18], t[x >> 12 & 63], rest > 1 ? t[x >> 6 & 63] : '=', '=' };
+
+	memcpy(p, q, last);
 }
 
 static int value_of(enum enc_alphabet a, uint8_t c)
@@ -119,26 +130,28 @@ int enc_base64_decode_into(uint8_t *p, size_t *len, enum enc_alphabet a, struct 
 	return 0;
 }
 
-void enc_hex(struct buf *out, struct view in)
+static void put_hex(uint8_t *out, struct view in)
 {
 	static const char digit[] = "0123456789abcdef";
 
 	for (size_t i = 0; i < in.len; i++) {
-		char two[2] = { digit[in.p[i] >> 4], digit[in.p[i] & 15] };
-
-		buf_put(out, two, 2);
+		*out++ = (uint8_t)digit[in.p[i] >> 4];
+		*out++ = (uint8_t)digit[in.p[i] & 15];
 	}
+}
+
+void enc_hex(struct buf *out, struct view in)
+{
+	uint8_t *p = buf_extend(out, 2 * in.len);
+
+	if (p)
+		put_hex(p, in);
 }
 
 void enc_hex_str(char *out, struct view in)
 {
-	static const char digit[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < in.len; i++) {
-		*out++ = digit[in.p[i] >> 4];
-		*out++ = digit[in.p[i] & 15];
-	}
-	*out = '\0';
+	put_hex((uint8_t *)out, in);
+	out[2 * in.len] = '\0';
 }
 
 static int nibble(uint8_t c)

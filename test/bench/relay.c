@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -65,6 +66,28 @@ static void *run_relay(void *unused)
 	return NULL;
 }
 
+/*
+ * A TPM does not compute on the guest's processors: the last of ours is the relay's alone. With one
+ * there is nothing to part.
+ */
+static void part_processors(pthread_t thread)
+{
+	cpu_set_t all, last;
+	int n = CPU_SETSIZE - 1;
+
+	need(sched_getaffinity(0, sizeof all, &all) == 0, "no processors");
+	if (CPU_COUNT(&all) < 2)
+		return;
+	while (!CPU_ISSET(n, &all))
+		n--;
+	CPU_ZERO(&last);
+	CPU_SET(n, &last);
+	CPU_CLR(n, &all);
+	need(pthread_setaffinity_np(thread, sizeof last, &last) == 0 &&
+		     sched_setaffinity(0, sizeof all, &all) == 0,
+	     "no processors");
+}
+
 const char *relay_start(uint16_t port)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port),
@@ -85,5 +108,6 @@ const char *relay_start(uint16_t port)
 	cfmakeraw(&raw);
 	need(tcsetattr(slave, TCSANOW, &raw) == 0, "no pty");
 	need(pthread_create(&thread, NULL, run_relay, NULL) == 0, "no thread");
+	part_processors(thread);
 	return relay.path;
 }

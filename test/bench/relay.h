@@ -14,7 +14,10 @@
  */
 extern atomic_uint relay_commands; /* passed on so far */
 
-/* The device's path. Once a process; on a failure the program ends. */
+/*
+ * The device's path. The relay has the last processor from now on and the calling thread, with those
+ * that it makes, the others, where there are two. Once a process; on a failure the program ends.
+ */
 const char *relay_start(uint16_t port);
 
 /* n bytes; false when there are no more. */

@@ -31,6 +31,25 @@ TEST(enc_base64__rfc4648_vectors__go_both_ways)
 	}
 }
 
+TEST(enc_base64__exactly_the_room_and_less__all_or_marked)
+{
+	const struct view four = view_str("abcd");
+
+	for (size_t room = 5; room <= 9; room++) {
+		cleanup_buf struct buf std = BUF_MAX(room), url = BUF_MAX(room), hex = BUF_MAX(room);
+
+		enc_base64(&std, ENC_B64, four);
+		enc_base64(&url, ENC_B64U, four);
+		enc_hex(&hex, four);
+		CHECK_INT(buf_check(&std, "std", NULL), room < 8 ? -ERR_LIMIT : 0);
+		CHECK_INT(buf_check(&url, "url", NULL), room < 6 ? -ERR_LIMIT : 0);
+		CHECK_INT(buf_check(&hex, "hex", NULL), room < 8 ? -ERR_LIMIT : 0);
+		CHECK(strcmp(buf_str(&std), room < 8 ? "" : "YWJjZA==") == 0);
+		CHECK(strcmp(buf_str(&url), room < 6 ? "" : "YWJjZA") == 0);
+		CHECK(strcmp(buf_str(&hex), room < 8 ? "" : "61626364") == 0);
+	}
+}
+
 TEST(enc_base64_decode__not_strict__is_refused)
 {
 	static const struct {
