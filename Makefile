@@ -85,6 +85,8 @@ units := $(patsubst test/unit/%.c,$(B)/unit/%,$(unit_src))
 fuzzers := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 # What check does not run is compiled by it: a changed signature is seen by who changes it.
 fuzz_obj := $(patsubst test/fuzz/%.c,$(B)/test/fuzz/%.o,$(wildcard test/fuzz/fuzz_*.c))
+# A target often does not care what comes of a call; for gcc (void) does not say so.
+$(fuzz_obj): warn += -Wno-unused-result
 
 .DEFAULT_GOAL := all
 ifneq ($(DEV),)

@@ -2,7 +2,7 @@
 /*
  * The devices of an SNP or TDX guest as a file system (FUSE): /dev/sev-guest and /dev/tdx_guest by
  * their ioctls, configfs-tsm, the measurement files of TDX. They are files that a private mount
- * namespace puts at the literal paths (test/devices/world.py). Semantics: configfs-tsm as the
+ * namespace puts at the literal paths (test/devices/tee_devices.py). Semantics: configfs-tsm as the
  * kernel's own module has them (a binary attribute is taken over at close, the report is made by
  * the first read), checked against it in test/vm.
  *
@@ -356,8 +356,9 @@ static int op_read(const char *path, char *p, size_t n, off_t at, struct fuse_fi
 	struct open_file *f = file_of(fi);
 	int r;
 
+	/* No path: the folder is gone while its file is open. So in all that have an open file. */
 	if (!f->filled) {
-		r = fill(&f->bytes, path);
+		r = path ? fill(&f->bytes, path) : -ENOENT;
 		if (r < 0)
 			return r;
 		f->filled = true;
@@ -423,6 +424,8 @@ static int op_write(const char *path, const char *p, size_t n, off_t at, struct 
 	const char *attribute = "";
 	bool found;
 
+	if (!path)
+		return -ENOENT;
 	if (strcmp(path, "/control") == 0)
 		return write_control(p, n);
 	if (rtmr_of(path) >= 0)
@@ -446,7 +449,7 @@ static int op_flush(const char *path, struct fuse_file_info *fi)
 	const char *attribute = "";
 	struct item *it;
 
-	if (!f->written)
+	if (!f->written || !path)
 		return 0;
 	(void)pthread_mutex_lock(&lock);
 	it = find(path, &attribute);
@@ -484,6 +487,8 @@ static int op_getattr(const char *path, struct stat *st, struct fuse_file_info *
 
 	(void)fi;
 	*st = (struct stat){ .st_nlink = 1 };
+	if (!path)
+		return -ENOENT;
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
 		if (strcmp(path, folders[i]) == 0)
 			st->st_mode = S_IFDIR | 0755;
@@ -509,6 +514,8 @@ static int op_readdir(const char *path, void *b, fuse_fill_dir_t add, off_t at,
 	(void)at;
 	(void)fi;
 	(void)flags;
+	if (!path)
+		return -ENOENT;
 	(void)pthread_mutex_lock(&lock);
 	if (strcmp(path, "/tsm/report") == 0) {
 		for (int i = 0; i < ITEMS; i++)
@@ -649,7 +656,7 @@ static int op_ioctl(const char *path, unsigned command, void *arg, struct fuse_f
 	(void)fi;
 	(void)flags;
 	/* Others ask whether a file is a terminal. */
-	if (_IOC_SIZE(command) == 0)
+	if (!path || _IOC_SIZE(command) == 0)
 		return -ENOTTY;
 	r = delay();
 	if (r < 0)

@@ -410,6 +410,26 @@ def teed_and_its_child__proc__confined_as_promised(b):
             need(not [x for x in links if x.startswith("socket:")], f"the child has {links}")
 
 
+def stand_in__folder_gone_while_its_files_are_open__enoent_and_it_goes_on(b):
+    """As configfs answers; a server that fell over it would take all cases behind it along."""
+    b.devices.platform("snp", device=False)
+    folder = pathlib.Path("/sys/kernel/config/tsm/report/gone")
+    folder.mkdir()
+    files = [os.open(folder / name, how) for name, how in (("inblob", os.O_WRONLY), ("inblob", os.O_WRONLY),
+                                                           ("outblob", os.O_RDONLY), ("provider", os.O_RDONLY))]
+    os.write(files[0], DATA)
+    folder.rmdir()
+    for call in (lambda: os.write(files[1], DATA), lambda: os.read(files[2], 4096), lambda: os.read(files[3], 64)):
+        try:
+            got = call()
+        except FileNotFoundError:
+            continue
+        raise AssertionError(f"a folder that is gone gave {got!r}")
+    for f in files:
+        os.close(f)
+    need(b.devices.process.poll() is None and b.devices.count("folders") == 0, "the stand-in is gone too")
+
+
 def command_line__help_version_and_what_is_wrong(b):
     for argv, code, words in ((["--help"], 0, "Usage: vouchsafe-teed"), (["--version"], 0, "vouchsafe-teed 0."),
                               (["--nonsense"], 64, ""), (["x"], 64, "unexpected"), (["--idle", "-1"], 64, "--idle"),
@@ -440,7 +460,8 @@ CASES = [
     silent_client__is_closed_after_ten_seconds_and_idle_teed_ends,
     malformed_requests__cut_without_an_answer_and_others_served, callers__root_and_vouchsafed_only,
     teed_and_its_child__proc__confined_as_promised, command_line__help_version_and_what_is_wrong,
-    keys__a_report_made_by_hand__is_what_the_device_signs, *guest.CASES,
+    keys__a_report_made_by_hand__is_what_the_device_signs,
+    stand_in__folder_gone_while_its_files_are_open__enoent_and_it_goes_on, *guest.CASES,
 ]
 
 
