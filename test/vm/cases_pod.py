@@ -318,9 +318,11 @@ def kill9__of_each_process_at_random__service_goes_on_and_nothing_is_left(pod):
                 break
             comm = name[:15]
             r = m.run(f"({command} >/run/kill.out 2>&1 &); for i in $(seq 300); do pgrep -x {comm} >/dev/null && break; sleep 0.1; done; "
-                      f"sleep {RANDOM.uniform(0, most):.2f}; pkill -9 -x {comm} && echo hit; sleep 2; "
+                      f"sleep {RANDOM.uniform(0, most):.2f}; for i in $(seq 40); do pkill -9 -x {comm} && echo hit && break; sleep 0.05; done; sleep 2; "
                       "vouchsafe-oci delete -f vm-crun >/dev/null 2>&1; vouchsafe volume close k >/dev/null 2>&1", timeout=200, **secrets_env(pod, "crun"))
             hits[name] += "hit" in r.out
+            # Too late for a program that is soon done, on a machine faster than this number knows.
+            most = most if "hit" in r.out else most / 2
     print(f"     killed (seed {SEED}): " + ", ".join(f"{n} {h}" for n, h in hits.items()), flush=True)
     assert all(h == times for h in hits.values()), hits
     # All of it works as before, without help.
