@@ -388,9 +388,9 @@ static int untrusted(const struct https *h, CURL *c, const struct http_request *
 }
 
 /*
- * The handshake failed. An error of another library of OpenSSL than the one for TLS (0A) or the
- * system (80) means that a signature does not verify: the pinned root has the name of the peer's,
- * but another key.
+ * The handshake failed. An error of another library of OpenSSL than the one for TLS (0A) or of
+ * errno (80) means that a signature does not verify: the pinned root has the name of the peer's, but
+ * another key.
  */
 static int no_handshake(const struct http_request *q, const char *text, struct err *e)
 {

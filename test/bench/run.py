@@ -75,24 +75,15 @@ def against(a, b, unit, scale=1.0):
 
 
 @contextlib.contextmanager
-def on_processors(which):
-    """What is started in this block has these processors alone, where the machine has more than one."""
+def elsewhere():
+    """For what stands in for a TPM or a paravisor, which do not compute on the guest's processors: what is
+    started in this block has the last one alone, where the machine has more than one."""
     mine = os.sched_getaffinity(0)
-    if len(mine) > 1:
-        os.sched_setaffinity(0, which(mine))
+    os.sched_setaffinity(0, {max(mine)})
     try:
         yield
     finally:
         os.sched_setaffinity(0, mine)
-
-
-def elsewhere():
-    """For what stands in for a TPM or a paravisor, which do not compute on the guest's processors."""
-    return on_processors(lambda mine: {max(mine)})
-
-
-def in_guest():
-    return on_processors(lambda mine: mine - {max(mine)})
 
 
 class Bench:
